@@ -1,0 +1,1 @@
+"""Always-on parts that hold what cannot be stateless. No feed imports another."""

@@ -1,0 +1,1 @@
+"""Small stateless HTTP functions that decide. No function imports another."""

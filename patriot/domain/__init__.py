@@ -1,0 +1,1 @@
+"""Pure shared rules of trading: no clock, no I/O, no randomness."""

@@ -1,0 +1,43 @@
+"""Money is `Decimal`. Floats, NaN and infinity never get in; text never leaves with an exponent."""
+
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
+
+from patriot.domain.errors import InvalidValue
+
+ZERO = Decimal(0)
+AMOUNT_MAX = Decimal(10) ** 18  # NUMERIC(38, 18) in SQL: nothing larger is representable
+
+
+def decimal_of(value: str | int | Decimal, field: str = "value") -> Decimal:
+    """Return `value` as a finite Decimal.
+
+    Raises:
+        InvalidValue: for floats, booleans, NaN, infinity, text that is no number, or an absolute value over 10^18.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
+        raise InvalidValue(field, f"must be a decimal string or an integer, not {type(value).__name__}")
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise InvalidValue(field, "is not a number") from None
+    if not number.is_finite():
+        raise InvalidValue(field, "must be finite")
+    if abs(number) > AMOUNT_MAX:
+        raise InvalidValue(field, "is larger than 10^18")
+    return number
+
+
+def plain(number: Decimal) -> str:
+    """Return the shortest exact text without exponent: Decimal('1E+3') -> '1000', Decimal('0.500') -> '0.5'."""
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def is_multiple(number: Decimal, step: Decimal) -> bool:
+    """Tell whether `number` is a whole number of `step`s. A zero step means any number will do."""
+    return not step or number % step == 0
+
+
+def round_down(number: Decimal, step: Decimal) -> Decimal:
+    """Round toward zero to a whole number of `step`s."""
+    return (number / step).to_integral_value(rounding=ROUND_DOWN) * step if step else number

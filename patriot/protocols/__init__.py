@@ -1,0 +1,1 @@
+"""Sans-IO codecs: bytes in, normalised messages out, bytes to send."""

@@ -1,0 +1,1 @@
+"""Tokens, roles, the credential vault, service-to-service trust."""

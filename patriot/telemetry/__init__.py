@@ -1,0 +1,1 @@
+"""Correlation, logs and metrics."""

@@ -1,0 +1,1 @@
+"""The contracts: commands, events, topics and queries, and the SQL migrations. Imports nothing of the project."""
