@@ -13,6 +13,7 @@ def decimal_of(value: str | int | Decimal, field: str = "value") -> Decimal:
 
     Raises:
         InvalidValue: for floats, booleans, NaN, infinity, text that is no number, or an absolute value over 10^18.
+
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
         raise InvalidValue(field, f"must be a decimal string or an integer, not {type(value).__name__}")

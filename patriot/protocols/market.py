@@ -51,7 +51,8 @@ class BookSnapshot(msgspec.Struct, frozen=True, gc=False, tag="book_snapshot"):
 
 class BookDelta(msgspec.Struct, frozen=True, gc=False, tag="book_delta"):
     """Changed levels, absolute quantities. `previous` is the sequence that must have been applied before
-    (-1 where only `first`..`last` continuity counts, as on Binance spot)."""
+    (-1 where only `first`..`last` continuity counts, as on Binance spot).
+    """
 
     instrument: str
     bids: list[tuple[int, int]]

@@ -78,7 +78,7 @@ class BalanceChange:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A condition on `guards`: the scope ("platform", "account:<id>", "user:<id>") still has this version, not halted."""
+    """The scope ("platform", "account:<id>", "user:<id>") must still have this version and not be halted."""
 
     scope: str
     version: int
@@ -230,7 +230,7 @@ class Store(Protocol):
         ...
 
     async def guards(self, tenant_id: UUID, scopes: Sequence[str]) -> Mapping[str, tuple[int, bool]]:
-        """scope -> (version, halted); a scope without a row is (0, False)."""
+        """Scope -> (version, halted); a scope without a row is (0, False)."""
         ...
 
     async def acquire_lease(self, name: str, owner: str, now: datetime, seconds: float) -> Lease | None:
