@@ -1,0 +1,293 @@
+"""What has happened. One class per event type; names are the past tense of what the platform may rely on for ever.
+
+An event that moves money says so itself: `postings` are double-entry ledger lines that sum to zero per asset, `holds`
+change what is reserved. So balances, ledger and read models are sums over the event store and nothing else.
+
+To change an event: never edit a field in place. Raise `SCHEMA`, add an upcaster in `schemas/upcasters.py`, keep the
+golden file of the old version.
+"""
+
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from schemas.types import (
+    AccountMode,
+    Exchange,
+    InstrumentId,
+    Liquidity,
+    Message,
+    Number,
+    OrderType,
+    Positive,
+    Side,
+    Time,
+    TimeInForce,
+)
+
+Ledger = Literal["cash", "position", "realised", "fees", "funding", "external"]
+
+
+class Posting(Message):
+    """One line of a double entry. `cash` is what the account owns; the other ledgers say where it came from or went."""
+
+    ledger: Ledger
+    asset: str
+    amount: Number
+
+
+class Hold(Message):
+    """A change of what open orders reserve and positions bind (margin) in one asset."""
+
+    asset: str
+    reserved: Number = Number(0)
+    margin: Number = Number(0)
+
+
+class Event(Message):
+    """Base of all events."""
+
+    TYPE: ClassVar[str] = ""
+    STREAM: ClassVar[str] = ""
+    SCHEMA: ClassVar[int] = 1
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if cls.__dict__.get("TYPE"):
+            assert cls.TYPE not in EVENTS, f"two events are called {cls.TYPE}"
+            EVENTS[cls.TYPE] = cls
+
+
+class MoneyEvent(Event):
+    """An event that may move money of one account."""
+
+    account_id: UUID
+    postings: tuple[Posting, ...] = ()
+    holds: tuple[Hold, ...] = ()
+
+
+EVENTS: dict[str, type[Event]] = {}
+
+
+# --- order -----------------------------------------------------------------------------------------------------------
+class OrderEvent(MoneyEvent):
+    STREAM = "order"
+    order_id: UUID
+    user_id: UUID
+
+
+class OrderCreated(OrderEvent):
+    """Accepted by the platform: validated, risk-checked, reserved, durable. Nothing has been sent yet."""
+
+    TYPE = "order.created"
+    client_order_id: str
+    instrument: InstrumentId
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    quantity: Positive
+    price: Positive | None = None
+    stop_price: Positive | None = None
+    expire_at: Time | None = None
+    post_only: bool = False
+    reduce_only: bool = False
+    strategy_id: str | None = None
+    limits_version: int = 0
+
+
+class OrderModifyRequested(OrderEvent):
+    TYPE = "order.modify_requested"
+    request_id: UUID
+    quantity: Positive
+    price: Positive | None = None
+
+
+class OrderCancelRequested(OrderEvent):
+    TYPE = "order.cancel_requested"
+    reason: str = ""
+
+
+class OrderRouted(OrderEvent):
+    """Which venue adapter will execute the order."""
+
+    TYPE = "order.routed"
+    route: str
+
+
+class OrderSubmitStarted(OrderEvent):
+    """Durable before the first byte leaves: a redelivery that finds this asks the venue and never sends again."""
+
+    TYPE = "order.submit_started"
+    attempt: int
+    client_order_id: str
+
+
+class OrderSubmitUnknown(OrderEvent):
+    """The venue call ended without proof. Resolved by asking, never by guessing or sending again."""
+
+    TYPE = "order.submit_unknown"
+    reason: str
+
+
+class OrderAccepted(OrderEvent):
+    TYPE = "order.accepted"
+    venue_order_id: str
+    venue_time: Time | None = None
+
+
+class OrderModified(OrderEvent):
+    TYPE = "order.modified"
+    quantity: Positive
+    price: Positive | None = None
+    venue_order_id: str = ""
+
+
+class OrderModifyRejected(OrderEvent):
+    TYPE = "order.modify_rejected"
+    code: str
+    reason: str
+
+
+class OrderCancelRejected(OrderEvent):
+    TYPE = "order.cancel_rejected"
+    code: str
+    reason: str
+
+
+class Filled(OrderEvent):
+    """One execution. Deduplicated by `trade_id`; `filled_quantity` is the order's total after it."""
+
+    trade_id: str
+    price: Positive
+    quantity: Positive
+    fee: Number
+    fee_asset: str
+    liquidity: Liquidity
+    filled_quantity: Positive
+    venue_time: Time | None = None
+
+
+class OrderPartiallyFilled(Filled):
+    TYPE = "order.partially_filled"
+
+
+class OrderFilled(Filled):
+    TYPE = "order.filled"
+
+
+class OrderCancelled(OrderEvent):
+    TYPE = "order.cancelled"
+    reason: str = ""
+
+
+class OrderRejected(OrderEvent):
+    """The venue refused, with proof."""
+
+    TYPE = "order.rejected"
+    code: str
+    reason: str
+
+
+class OrderExpired(OrderEvent):
+    TYPE = "order.expired"
+    reason: str = ""
+
+
+# --- position --------------------------------------------------------------------------------------------------------
+class PositionUpdated(MoneyEvent):
+    """One fill applied to the (account, instrument) position, written in the same commit as the fill."""
+
+    TYPE = "position.updated"
+    STREAM = "position"
+    user_id: UUID
+    instrument: InstrumentId
+    order_id: UUID
+    trade_id: str
+    side: Side
+    price: Positive
+    fill_quantity: Positive
+    fee: Number
+    fee_asset: str
+    quantity: Number
+    average_price: Number
+    realised_pnl: Number
+    total_realised_pnl: Number
+
+
+# --- account ---------------------------------------------------------------------------------------------------------
+class AccountEvent(MoneyEvent):
+    STREAM = "account"
+    user_id: UUID
+
+
+class AccountLinked(AccountEvent):
+    """An exchange account is known to the platform. Credentials are in the vault, never in an event."""
+
+    TYPE = "account.linked"
+    exchange: Exchange
+    mode: AccountMode
+    label: str
+
+
+class AccountCredentialsRotated(AccountEvent):
+    TYPE = "account.credentials_rotated"
+
+
+class AccountDeactivated(AccountEvent):
+    TYPE = "account.deactivated"
+
+
+class AccountFunded(AccountEvent):
+    """Paper money put in, or a deposit seen at the venue."""
+
+    TYPE = "account.funded"
+    asset: str
+    amount: Number
+    source: str
+
+
+class AccountBalanceAdjusted(AccountEvent):
+    """The venue's balance differs from ours: the difference is posted, with the reason, never hidden."""
+
+    TYPE = "account.balance_adjusted"
+    asset: str
+    venue_balance: Number
+    difference: Number
+    reason: str
+
+
+# --- user ------------------------------------------------------------------------------------------------------------
+class UserRegistered(Event):
+    TYPE = "user.registered"
+    STREAM = "user"
+    user_id: UUID
+    username: str
+    role: Literal["user", "fund_manager", "admin"]
+    telegram_id: int | None = None
+
+
+class UserProfileChanged(Event):
+    TYPE = "user.profile_changed"
+    STREAM = "user"
+    user_id: UUID
+    telegram_id: int | None = None
+    base_currency: str = "USDT"
+
+
+OrderEvents = (
+    OrderCreated
+    | OrderModifyRequested
+    | OrderCancelRequested
+    | OrderRouted
+    | OrderSubmitStarted
+    | OrderSubmitUnknown
+    | OrderAccepted
+    | OrderModified
+    | OrderModifyRejected
+    | OrderCancelRejected
+    | OrderPartiallyFilled
+    | OrderFilled
+    | OrderCancelled
+    | OrderRejected
+    | OrderExpired
+)

@@ -1,0 +1,164 @@
+"""What a client may read back, and what a command answers."""
+
+from uuid import UUID
+
+from schemas.types import (
+    AccountMode,
+    Exchange,
+    InstrumentId,
+    Message,
+    Number,
+    OrderStatus,
+    OrderType,
+    Side,
+    Time,
+    TimeInForce,
+)
+
+
+class OrderReceipt(Message):
+    """The order is durable. Its life goes on in events: read /orders/{order_id}."""
+
+    order_id: UUID
+    client_order_id: str
+    status: OrderStatus
+    version: int
+    correlation_id: str
+
+
+class OrderView(Message):
+    order_id: UUID
+    account_id: UUID
+    client_order_id: str
+    venue_order_id: str
+    instrument: InstrumentId
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    quantity: Number
+    price: Number | None
+    stop_price: Number | None
+    filled_quantity: Number
+    average_price: Number | None
+    fees: Number
+    status: OrderStatus
+    reason: str
+    strategy_id: str | None
+    created_at: Time
+    updated_at: Time
+    version: int
+
+
+class OrderPage(Message):
+    orders: tuple[OrderView, ...]
+
+
+class TradeView(Message):
+    trade_id: str
+    order_id: UUID
+    account_id: UUID
+    instrument: InstrumentId
+    side: Side
+    price: Number
+    quantity: Number
+    fee: Number
+    fee_asset: str
+    liquidity: str
+    time: Time
+
+
+class TradePage(Message):
+    trades: tuple[TradeView, ...]
+
+
+class PositionView(Message):
+    account_id: UUID
+    instrument: InstrumentId
+    quantity: Number
+    average_price: Number
+    mark_price: Number | None
+    unrealised_pnl: Number | None
+    realised_pnl: Number
+    fees: Number
+
+
+class BalanceView(Message):
+    account_id: UUID
+    asset: str
+    total: Number
+    reserved: Number
+    margin: Number
+    available: Number
+
+
+class AccountView(Message):
+    account_id: UUID
+    exchange: Exchange
+    mode: AccountMode
+    label: str
+    active: bool
+
+
+class PortfolioView(Message):
+    """Everything a user owns. `equity` is in `currency`; it is empty while a price that it needs is unknown or stale."""
+
+    accounts: tuple[AccountView, ...]
+    balances: tuple[BalanceView, ...]
+    positions: tuple[PositionView, ...]
+    equity: Number | None
+    currency: str
+    as_of: Time
+
+
+class PriceView(Message):
+    instrument: InstrumentId
+    bid: Number
+    ask: Number
+    last: Number
+    as_of: Time
+    stale: bool
+
+
+class PricePage(Message):
+    prices: tuple[PriceView, ...]
+
+
+class EventView(Message):
+    """One event of an aggregate, as stored."""
+
+    aggregate_id: UUID
+    version: int
+    type: str
+    occurred_at: Time
+    correlation_id: str
+    actor: str
+    data: dict[str, object]
+
+
+class EventPage(Message):
+    events: tuple[EventView, ...]
+
+
+class TokenPair(Message):
+    access_token: str
+    token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
+    expires_in_seconds: int
+
+
+class UserView(Message):
+    user_id: UUID
+    username: str
+    role: str
+    base_currency: str
+
+
+class Problem(Message):
+    """RFC 9457. `code` is stable; `errors` names each field and the rule it broke."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    correlation_id: str
+    errors: tuple[dict[str, str], ...] = ()

@@ -1,0 +1,85 @@
+"""What a venue has proved, on its way to order_lifecycle (topic `order.status`) or account handling (`account.events`).
+
+Reports are messages, not stored events: at-least-once, unordered, from several sources for one fact (the answer to a
+command, the private stream, reconciliation). The receiver deduplicates by trade id and by the order's state.
+"""
+
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from schemas.types import Exchange, InstrumentId, Liquidity, Message, Number, Positive, Side, Time
+
+Outcome = Literal[
+    "accepted", "rejected", "unknown", "fill", "cancelled", "expired", "modified", "modify_rejected", "cancel_rejected"
+]
+Source = Literal["command", "stream", "reconciliation"]
+
+
+class Execution(Message):
+    """One trade of an order as the venue reports it. `price` in quote, `quantity` in base (contracts for inverse)."""
+
+    trade_id: str
+    price: Positive
+    quantity: Positive
+    fee: Number
+    fee_asset: str
+    liquidity: Liquidity
+    time: Time | None = None
+
+
+class VenueReport(Message):
+    """One proved fact about one order. Fields that the outcome does not need stay empty."""
+
+    TYPE: ClassVar[str] = "venue.report"
+    account_id: UUID
+    outcome: Outcome
+    source: Source
+    order_id: UUID | None = None
+    client_order_id: str = ""
+    venue_order_id: str = ""
+    instrument: InstrumentId | None = None
+    side: Side | None = None
+    code: str = ""
+    reason: str = ""
+    quantity: Positive | None = None
+    price: Positive | None = None
+    execution: Execution | None = None
+    filled_quantity: Number | None = Field(default=None, description="the order's total at the venue, where told")
+    venue_time: Time | None = None
+
+
+class VenueBalance(Message):
+    asset: str
+    total: Number
+    available: Number
+
+
+class BalanceReport(Message):
+    """The balances of one exchange account as the venue tells them. `complete` False: only the named assets changed."""
+
+    TYPE: ClassVar[str] = "venue.balances"
+    account_id: UUID
+    user_id: UUID
+    exchange: Exchange
+    balances: tuple[VenueBalance, ...]
+    complete: bool
+    source: Source
+    as_of: Time
+
+
+class PriceReport(Message):
+    """A conflated price, topic `market.data.prices`."""
+
+    TYPE: ClassVar[str] = "market.price"
+    instrument: InstrumentId
+    bid: Number
+    ask: Number
+    last: Number
+    mark: Number | None = None
+    as_of: Time
+    stale: bool = False
+
+
+REPORTS: dict[str, type[Message]] = {report.TYPE: report for report in (VenueReport, BalanceReport, PriceReport)}

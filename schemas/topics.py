@@ -1,0 +1,101 @@
+"""Who tells whom: every topic with its key, retention, event types, publishers and consumers. The one table.
+
+Partitions and retention of the first four are the decision record's; the others follow their neighbours.
+`durable` topics carry what must not be lost: publishing returns only when the message is safe. Market data is not
+durable: the newest value wins, and a full queue drops the oldest.
+"""
+
+from dataclasses import dataclass
+
+from schemas.events import EVENTS
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """`key` names the field that orders messages within a partition."""
+
+    name: str
+    key: str
+    partitions: int
+    retention_ms: int
+    types: tuple[str, ...]
+    publishers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    durable: bool = True
+
+
+def _types(prefix: str) -> tuple[str, ...]:
+    return tuple(sorted(name for name in EVENTS if name.startswith(prefix)))
+
+
+MARKET_PRICES = Topic(
+    "market.data.prices", "symbol", 12, DAY_MS, ("market.price",), ("market-data",), ("order-commands",), durable=False
+)
+MARKET_ORDERBOOK = Topic(
+    "market.data.orderbook", "symbol", 12, DAY_MS, ("market.book",), ("market-data",), (), durable=False
+)
+MARKET_TRADES = Topic(
+    "market.data.trades", "symbol", 12, DAY_MS, ("market.trade", "market.bar"), ("market-data",), (), durable=False
+)
+ORDER_COMMANDS = Topic("order.commands", "user_id", 6, 30 * DAY_MS, ("order.command",), ("strategies",), ())
+ORDER_EVENTS = Topic(
+    "order.events",
+    "user_id",
+    6,
+    30 * DAY_MS,
+    _types("order."),
+    ("order-commands", "order-routing", "order-execution", "order-lifecycle"),
+    ("order-routing", "order-execution", "portfolio-projection"),
+)
+ORDER_STATUS = Topic(
+    "order.status",
+    "user_id",
+    6,
+    30 * DAY_MS,
+    ("venue.report",),
+    ("order-execution", "account-data"),
+    ("order-lifecycle",),
+)
+ACCOUNT_EVENTS = Topic(
+    "account.events",
+    "user_id",
+    6,
+    90 * DAY_MS,
+    (*_types("account."), *_types("position."), "venue.balances"),
+    ("account-commands", "order-lifecycle", "account-data"),
+    ("account-data", "portfolio-projection"),
+)
+USER_EVENTS = Topic(
+    "user.events", "user_id", 6, 90 * DAY_MS, _types("user."), ("user-commands",), ("portfolio-projection",)
+)
+STRATEGY_EVENTS = Topic("strategy.events", "user_id", 6, 90 * DAY_MS, _types("strategy."), ("strategies",), ())
+RISK_EVENTS = Topic("risk.events", "user_id", 3, 365 * DAY_MS, _types("risk."), ("risk-checks",), ())
+RISK_ALERTS = Topic("risk.alerts", "user_id", 3, 365 * DAY_MS, (), ("risk-checks",), ())
+RISK_METRICS = Topic("risk.metrics", "user_id", 3, 365 * DAY_MS, (), ("risk-checks",), ())
+COMPLIANCE_EVENTS = Topic("compliance.events", "user_id", 3, 365 * DAY_MS, (), (), ())
+
+TOPICS: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        MARKET_PRICES,
+        MARKET_ORDERBOOK,
+        MARKET_TRADES,
+        ORDER_COMMANDS,
+        ORDER_EVENTS,
+        ORDER_STATUS,
+        ACCOUNT_EVENTS,
+        USER_EVENTS,
+        STRATEGY_EVENTS,
+        RISK_EVENTS,
+        RISK_ALERTS,
+        RISK_METRICS,
+        COMPLIANCE_EVENTS,
+    )
+}
+
+TOPIC_OF: dict[str, Topic] = {name: topic for topic in TOPICS.values() for name in topic.types}
+"""Event or report type -> its topic."""
+
+DEAD_LETTER_SUFFIX = ".dead"
