@@ -85,7 +85,7 @@ class LogIn(Message):
 
 
 class LinkAccount(Message):
-    """Link an exchange account. A live account needs key and secret; a paper account gets its own at the built-in venue."""
+    """Link an exchange account. A live account needs key and secret; a paper account trades on the built-in venue."""
 
     exchange: Exchange
     mode: AccountMode = "paper"

@@ -100,7 +100,7 @@ class AccountView(Message):
 
 
 class PortfolioView(Message):
-    """Everything a user owns. `equity` is in `currency`; it is empty while a price that it needs is unknown or stale."""
+    """Everything a user owns. `equity` is in `currency`; empty while a price that it needs is unknown or stale."""
 
     accounts: tuple[AccountView, ...]
     balances: tuple[BalanceView, ...]
