@@ -96,10 +96,13 @@ class OrderCreated(OrderEvent):
 
 
 class OrderModifyRequested(OrderEvent):
+    """`reserved_after` is what the open remainder reserves once the venue has agreed; `holds` take what is missing."""
+
     TYPE = "order.modify_requested"
     request_id: UUID
     quantity: Positive
     price: Positive | None = None
+    reserved_after: Number = Number(0)
 
 
 class OrderCancelRequested(OrderEvent):
@@ -155,7 +158,10 @@ class OrderCancelRejected(OrderEvent):
 
 
 class Filled(OrderEvent):
-    """One execution. Deduplicated by `trade_id`; `filled_quantity` is the order's total after it."""
+    """One execution. Deduplicated by `trade_id`; `filled_quantity` is the order's total after it.
+
+    `reason` is empty unless the fill came late (after a cancel) or exceeds the order: the venue's proof is recorded.
+    """
 
     trade_id: str
     price: Positive
@@ -165,6 +171,7 @@ class Filled(OrderEvent):
     liquidity: Liquidity
     filled_quantity: Positive
     venue_time: Time | None = None
+    reason: str = ""
 
 
 class OrderPartiallyFilled(Filled):
@@ -195,7 +202,11 @@ class OrderExpired(OrderEvent):
 
 # --- position --------------------------------------------------------------------------------------------------------
 class PositionUpdated(MoneyEvent):
-    """One fill applied to the (account, instrument) position, written in the same commit as the fill."""
+    """One fill applied to the (account, instrument) position, written in the same commit as the fill.
+
+    `quantity` is signed (short < 0). `entry_value` is what it cost, exact, with the same sign, in the quote asset (in
+    the base asset for inverse contracts); `average_price` is that divided by the quantity, to 18 decimals.
+    """
 
     TYPE = "position.updated"
     STREAM = "position"
@@ -209,6 +220,7 @@ class PositionUpdated(MoneyEvent):
     fee: Number
     fee_asset: str
     quantity: Number
+    entry_value: Number
     average_price: Number
     realised_pnl: Number
     total_realised_pnl: Number

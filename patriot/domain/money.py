@@ -1,11 +1,50 @@
-"""Money is `Decimal`. Floats, NaN and infinity never get in; text never leaves with an exponent."""
+"""Money is `Decimal`. Floats, NaN and infinity never get in; text never leaves with an exponent.
 
-from decimal import ROUND_DOWN, Decimal, InvalidOperation
+Sums and products are exact: `EXACT` has room for the product of three of the largest amounts. Only a division may
+round, and what is stored is rounded to 18 decimals, half to even.
+"""
+
+from collections.abc import Callable
+from decimal import (
+    ROUND_DOWN,
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from patriot.domain.errors import InvalidValue
 
 ZERO = Decimal(0)
 AMOUNT_MAX = Decimal(10) ** 18  # NUMERIC(38, 18) in SQL: nothing larger is representable
+STEP = Decimal("1E-18")
+EXACT = Context(prec=120, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def exact(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Run `function` in the `EXACT` context: the interpreter's own rounds everything to 28 digits."""
+
+    @wraps(function)
+    def run(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        with localcontext(EXACT):
+            return function(*args, **kwargs)
+
+    return run
+
+
+def rounded(number: Decimal, rounding: str = ROUND_HALF_EVEN) -> Decimal:
+    """Return `number` with at most 18 decimals, unchanged where it has no more."""
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int), "an amount is finite"
+    return number if exponent >= -18 else number.quantize(STEP, rounding=rounding, context=EXACT)
 
 
 def decimal_of(value: str | int | Decimal, field: str = "value") -> Decimal:

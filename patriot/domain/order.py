@@ -1,0 +1,291 @@
+"""One order: its state, folded from its events. Rule: money truth wins.
+
+The state machine is the table `TRANSITIONS`: status x event -> status. An event that is missing in the row of the
+current status raises InvalidTransition. Rows read like this:
+
+    pending ──submit_started──► submitted ──submit_unknown──► unknown
+       │                            └──────────┬────────────────┘
+       │ (never sent: cancelled,               │ the venue's proof, and nothing else
+       │  modified at once)                    ▼
+       │                     accepted ──► partially_filled ──► filled
+       └──────────► cancelled | rejected | expired   ◄── from every open status
+
+* `submit_started` is durable before the first byte leaves; a second start is refused, so nothing is sent twice.
+* `unknown` is left only by proof: accepted, a fill, rejected, cancelled, expired.
+* Cancels and modifications are requests: the status stays, `pending_cancel` and `pending_modify` say what is asked.
+  Only one modification is under way at a time.
+* A fill that comes after the end is recorded all the same. A cancelled or expired order stays so unless it turns out
+  to be filled; a rejected order that trades was not rejected.
+* An order is filled when the filled quantity reaches its quantity. That may also be seen when a modification is agreed
+  or refused, because a fill up to the old quantity does not end an order whose quantity may just have been raised.
+
+Reservation: `order.created` reserves, each fill releases its share of what is left, the event that ends the order
+releases the rest. So the holds of a stream never sum below zero, and to zero once the order is over.
+
+`order_commands.py` decides what we ask for, `order_reports.py` what the venue has proved.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import ROUND_UP, Decimal
+from types import MappingProxyType
+from typing import Any, Final
+from uuid import UUID
+
+from patriot.domain.errors import InvalidTransition
+from patriot.domain.money import ZERO, exact, rounded
+from schemas.events import (
+    Filled,
+    OrderAccepted,
+    OrderCancelled,
+    OrderCancelRejected,
+    OrderCancelRequested,
+    OrderCreated,
+    OrderEvent,
+    OrderExpired,
+    OrderFilled,
+    OrderModified,
+    OrderModifyRejected,
+    OrderModifyRequested,
+    OrderPartiallyFilled,
+    OrderRejected,
+    OrderRouted,
+    OrderSubmitStarted,
+    OrderSubmitUnknown,
+)
+from schemas.types import OrderStatus, OrderType, Side, TimeInForce
+
+_ENDS: Final[dict[type[OrderEvent], OrderStatus]] = {
+    OrderRejected: "rejected",
+    OrderCancelled: "cancelled",
+    OrderExpired: "expired",
+}
+_FILLS: Final[dict[type[OrderEvent], OrderStatus]] = {
+    OrderPartiallyFilled: "partially_filled",
+    OrderFilled: "filled",
+}
+_REQUESTS: Final = (OrderCancelRequested, OrderCancelRejected, OrderModifyRequested, OrderModified, OrderModifyRejected)
+
+
+def _stay(status: OrderStatus, *events: type[OrderEvent]) -> dict[type[OrderEvent], OrderStatus]:
+    return dict.fromkeys(events, status)
+
+
+TRANSITIONS: Final[dict[OrderStatus, dict[type[OrderEvent], OrderStatus]]] = {
+    "pending": {
+        **_stay("pending", OrderRouted, OrderCancelRequested, OrderModifyRequested, OrderModified),
+        OrderSubmitStarted: "submitted",
+        OrderAccepted: "accepted",
+        **_ENDS,
+    },
+    "submitted": {
+        **_stay("submitted", OrderCancelRequested, OrderCancelRejected),
+        OrderSubmitUnknown: "unknown",
+        OrderAccepted: "accepted",
+        **_ENDS,
+    },
+    "unknown": {**_stay("unknown", OrderCancelRequested, OrderCancelRejected), OrderAccepted: "accepted", **_ENDS},
+    "accepted": {**_stay("accepted", OrderAccepted, *_REQUESTS), **_FILLS, **_ENDS},
+    "partially_filled": {
+        **_stay("partially_filled", OrderAccepted, *_REQUESTS),
+        **_FILLS,
+        OrderCancelled: "cancelled",
+        OrderExpired: "expired",
+    },
+    "filled": {OrderFilled: "filled"},
+    "cancelled": {OrderPartiallyFilled: "cancelled", OrderFilled: "filled"},
+    "expired": {OrderPartiallyFilled: "expired", OrderFilled: "filled"},
+    "rejected": {**_FILLS},
+}
+
+UNSENT: Final[frozenset[OrderStatus]] = frozenset({"pending"})
+UNPROVED: Final[frozenset[OrderStatus]] = frozenset({"pending", "submitted", "unknown"})
+LIVE: Final[frozenset[OrderStatus]] = frozenset({"accepted", "partially_filled"})
+ENDED: Final[frozenset[OrderStatus]] = frozenset({"filled", "cancelled", "rejected", "expired"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What an order holds of the buying power: an amount of one asset."""
+
+    asset: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PendingModify:
+    """A modification that the venue has not answered: what the open remainder reserves without it, and with it."""
+
+    request_id: UUID
+    quantity: Decimal
+    price: Decimal | None
+    reserved_before: Decimal
+    reserved_after: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The state of one order after `version` events. `filled_value` is the sum of price x quantity of its fills."""
+
+    order_id: UUID
+    account_id: UUID
+    user_id: UUID
+    client_order_id: str
+    instrument: str
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    quantity: Decimal
+    price: Decimal | None
+    stop_price: Decimal | None
+    expire_at: datetime | None
+    post_only: bool
+    reduce_only: bool
+    strategy_id: str | None
+    limits_version: int
+    reserved: Reservation
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    status: OrderStatus = "pending"
+    filled_quantity: Decimal = ZERO
+    filled_value: Decimal = ZERO
+    fees: Mapping[str, Decimal] = field(default_factory=lambda: MappingProxyType({}))
+    trade_ids: frozenset[str] = frozenset()
+    venue_order_id: str = ""
+    route: str = ""
+    attempt: int = 0
+    pending_cancel: bool = False
+    pending_modify: PendingModify | None = None
+    reason: str = ""
+
+    @property
+    @exact
+    def average_price(self) -> Decimal | None:
+        """Mean price of the fills weighted by quantity, to 18 decimals."""
+        return rounded(self.filled_value / self.filled_quantity) if self.filled_quantity else None
+
+    @property
+    def open_quantity(self) -> Decimal:
+        """What may still be filled; with a modification under way, at the larger of both quantities."""
+        quantity = max(self.quantity, self.pending_modify.quantity) if self.pending_modify else self.quantity
+        return max(ZERO, quantity - self.filled_quantity)
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+
+_Changes = dict[str, Any]
+
+
+@exact
+def fold(order: Order | None, event: OrderEvent, version: int, occurred_at: datetime) -> Order:
+    """Return the order after `event`, the `version`th of its stream.
+
+    Raises:
+        InvalidTransition: the table does not allow the event in this status, or the version is not the next one.
+
+    """
+    if order is None:
+        return _created(event, version, occurred_at)
+    if version != order.version + 1:
+        raise InvalidTransition(f"order {order.order_id}: event {version} cannot follow event {order.version}")
+    status = TRANSITIONS[order.status].get(type(event))
+    if status is None:
+        raise InvalidTransition(f"order {order.order_id}: {event.TYPE} is not possible while {order.status}")
+    changes: _Changes = {"status": status, "version": version, "updated_at": occurred_at}
+    if event.holds:
+        changes["reserved"] = replace(order.reserved, amount=order.reserved.amount + _reserved(event))
+    changes.update(_CHANGES[type(event)](order, event))
+    return _settled(replace(order, **changes))
+
+
+def _created(event: OrderEvent, version: int, occurred_at: datetime) -> Order:
+    if not isinstance(event, OrderCreated) or version != 1:
+        raise InvalidTransition(
+            f"order {event.order_id}: {event.TYPE} cannot be its event {version}, it does not exist"
+        )
+    asset = event.holds[0].asset if event.holds else ""
+    given = {name: getattr(event, name) for name in OrderCreated.model_fields if name not in {"postings", "holds"}}
+    reserved = Reservation(asset, _reserved(event))
+    return Order(**given, reserved=reserved, version=version, created_at=occurred_at, updated_at=occurred_at)
+
+
+def _reserved(event: OrderEvent) -> Decimal:
+    return sum((hold.reserved for hold in event.holds), ZERO)
+
+
+def _settled(order: Order) -> Order:
+    """Close what is complete, and drop the requests of an order that is over."""
+    if order.status in LIVE and order.open_quantity <= 0:
+        order = replace(order, status="filled")
+    if order.ended and (order.pending_cancel or order.pending_modify):
+        order = replace(order, pending_cancel=False, pending_modify=None)
+    return order
+
+
+def _filled(order: Order, event: Filled) -> _Changes:
+    quantity = order.filled_quantity + event.quantity
+    return {
+        "filled_quantity": quantity,
+        "filled_value": order.filled_value + event.price * event.quantity,
+        "fees": MappingProxyType({**order.fees, event.fee_asset: order.fees.get(event.fee_asset, ZERO) + event.fee}),
+        "trade_ids": order.trade_ids | {event.trade_id},
+        "pending_modify": order.pending_modify and _less(order.pending_modify, order, event.quantity),
+        "reason": event.reason or order.reason,
+    }
+
+
+def _less(pending: PendingModify, order: Order, quantity: Decimal) -> PendingModify:
+    return replace(
+        pending,
+        reserved_before=share_left(pending.reserved_before, order.quantity - order.filled_quantity, quantity),
+        reserved_after=share_left(pending.reserved_after, pending.quantity - order.filled_quantity, quantity),
+    )
+
+
+def share_left(amount: Decimal, open_quantity: Decimal, filled: Decimal) -> Decimal:
+    """What is left of a reservation of `open_quantity` once `filled` of it is done; never below zero."""
+    return ZERO if filled >= open_quantity else rounded(amount * (open_quantity - filled) / open_quantity, ROUND_UP)
+
+
+def _modify_requested(order: Order, event: OrderModifyRequested) -> _Changes:
+    before, after = order.reserved.amount, event.reserved_after
+    return {"pending_modify": PendingModify(event.request_id, event.quantity, event.price, before, after)}
+
+
+def _modified(order: Order, event: OrderModified) -> _Changes:
+    return {
+        "quantity": event.quantity,
+        "price": event.price,
+        "venue_order_id": event.venue_order_id or order.venue_order_id,
+        "pending_modify": None,
+    }
+
+
+def _accepted(order: Order, event: OrderAccepted) -> _Changes:
+    return {"venue_order_id": event.venue_order_id or order.venue_order_id}
+
+
+def _reasoned(_: Order, event: OrderCancelled | OrderExpired | OrderRejected | OrderSubmitUnknown) -> _Changes:
+    return {"reason": event.reason}
+
+
+_CHANGES: Final[dict[type[OrderEvent], Callable[[Order, Any], _Changes]]] = {
+    OrderModifyRequested: _modify_requested,
+    OrderCancelRequested: lambda _, __: {"pending_cancel": True},
+    OrderRouted: lambda _, event: {"route": event.route},
+    OrderSubmitStarted: lambda _, event: {"attempt": event.attempt},
+    OrderSubmitUnknown: _reasoned,
+    OrderAccepted: _accepted,
+    OrderModified: _modified,
+    OrderModifyRejected: lambda _, event: {"pending_modify": None, "reason": event.reason},
+    OrderCancelRejected: lambda _, event: {"pending_cancel": False, "reason": event.reason},
+    OrderPartiallyFilled: _filled,
+    OrderFilled: _filled,
+    OrderCancelled: _reasoned,
+    OrderRejected: _reasoned,
+    OrderExpired: _reasoned,
+}

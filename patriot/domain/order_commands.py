@@ -1,0 +1,137 @@
+"""What we decide on an order before the venue speaks. Rule: each decision is made once; repeated, it gives no event."""
+
+from base64 import b32encode
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from patriot.domain.errors import InvalidTransition, InvalidValue
+from patriot.domain.money import ZERO, exact
+from patriot.domain.order import LIVE, UNSENT, Order, Reservation
+from schemas.commands import PRICED, CreateOrder, ModifyOrder
+from schemas.events import (
+    Hold,
+    OrderCancelled,
+    OrderCancelRequested,
+    OrderCreated,
+    OrderEvent,
+    OrderModified,
+    OrderModifyRequested,
+    OrderRouted,
+    OrderSubmitStarted,
+    OrderSubmitUnknown,
+)
+
+
+def client_order_id(order_id: UUID, attempt: int = 1) -> str:
+    """Our name for the order at the venue: 28 characters of a-z, 2-7 and "-", unique per order and attempt."""
+    return f"{b32encode(order_id.bytes).decode().rstrip('=').lower()}-{attempt}"
+
+
+def ids(order: Order) -> dict[str, Any]:
+    """The fields that name the order in each of its events."""
+    return {"order_id": order.order_id, "account_id": order.account_id, "user_id": order.user_id}
+
+
+def hold(asset: str, amount: Decimal) -> tuple[Hold, ...]:
+    """Reserve `amount` more (less, where negative) of an asset."""
+    return (Hold(asset=asset, reserved=amount),) if amount else ()
+
+
+def release(order: Order) -> tuple[Hold, ...]:
+    """Give back all that the order still reserves."""
+    return hold(order.reserved.asset, -order.reserved.amount)
+
+
+def create(
+    command: CreateOrder, *, order_id: UUID, user_id: UUID, reservation: Reservation, limits_version: int = 0
+) -> list[OrderEvent]:
+    """The first event of an order that the risk rules have approved."""
+    return [
+        OrderCreated(
+            order_id=order_id,
+            user_id=user_id,
+            client_order_id=client_order_id(order_id),
+            limits_version=limits_version,
+            holds=hold(reservation.asset, reservation.amount),
+            **dict(command),
+        )
+    ]
+
+
+@exact
+def request_modify(
+    order: Order, command: ModifyOrder, *, request_id: UUID, reservation: Reservation
+) -> list[OrderEvent]:
+    """Ask for another quantity, price or both. `reservation` is what the open remainder will need.
+
+    An order that was never sent is modified at once. A repeated request or one that changes nothing gives [].
+
+    Raises:
+        InvalidTransition: the order is over, not yet proved at the venue, or another modification is under way.
+        InvalidValue: the quantity is not above what is filled, or the order's type takes no price.
+
+    """
+    if order.pending_modify and order.pending_modify.request_id == request_id:
+        return []
+    quantity, price = command.quantity or order.quantity, command.price or order.price
+    _modifiable(order, quantity, command)
+    if (quantity, price) == (order.quantity, order.price):
+        return []
+    missing = max(ZERO, reservation.amount - order.reserved.amount)
+    request = OrderModifyRequested(
+        **ids(order),
+        request_id=request_id,
+        quantity=quantity,
+        price=price,
+        reserved_after=reservation.amount,
+        holds=hold(reservation.asset, missing),
+    )
+    if order.status not in UNSENT:
+        return [request]
+    surplus = order.reserved.amount + missing - reservation.amount
+    modified = OrderModified(**ids(order), quantity=quantity, price=price, holds=hold(reservation.asset, -surplus))
+    return [request, modified]
+
+
+def request_cancel(order: Order, reason: str = "") -> list[OrderEvent]:
+    """Ask for the end of the order; [] when it is over or the cancel is under way. An unsent order ends at once."""
+    if order.ended or order.pending_cancel:
+        return []
+    request = OrderCancelRequested(**ids(order), reason=reason)
+    if order.status not in UNSENT:
+        return [request]
+    return [
+        request,
+        OrderCancelled(**ids(order), reason=reason or "cancelled before it was sent", holds=release(order)),
+    ]
+
+
+def route(order: Order, route_name: str) -> list[OrderEvent]:
+    """Name the venue adapter; [] when it is named already or the order is past routing."""
+    if order.route or order.status not in UNSENT:
+        return []
+    return [OrderRouted(**ids(order), route=route_name)]
+
+
+def start_submit(order: Order) -> list[OrderEvent]:
+    """The right to send, given once. [] means: do not send; ask the venue if the outcome is not known."""
+    if order.attempt or order.status not in UNSENT:
+        return []
+    return [OrderSubmitStarted(**ids(order), attempt=1, client_order_id=order.client_order_id)]
+
+
+def record_unknown(order: Order, reason: str) -> list[OrderEvent]:
+    """The submit ended without proof; [] when something has been proved meanwhile, or it is known to be unknown."""
+    return [OrderSubmitUnknown(**ids(order), reason=reason)] if order.status == "submitted" else []
+
+
+def _modifiable(order: Order, quantity: Decimal, command: ModifyOrder) -> None:
+    if order.status not in UNSENT | LIVE:
+        raise InvalidTransition(f"the order is {order.status}: only an open order that the venue knows can be modified")
+    if order.pending_modify or order.pending_cancel:
+        raise InvalidTransition("a modification or a cancel of this order is under way")
+    if quantity <= order.filled_quantity:
+        raise InvalidValue("quantity", f"must be above the filled quantity {order.filled_quantity}")
+    if command.price is not None and order.order_type not in PRICED:
+        raise InvalidValue("price", f"a {order.order_type} order takes no price")
