@@ -30,7 +30,11 @@ class Execution(Message):
 
 
 class VenueReport(Message):
-    """One proved fact about one order. Fields that the outcome does not need stay empty."""
+    """One proved fact about one order. Fields that the outcome does not need stay empty.
+
+    `quantity` and `price` are the order's own at the venue (never the execution's), `request_id` the modification that
+    is answered; each where told.
+    """
 
     TYPE: ClassVar[str] = "venue.report"
     account_id: UUID
@@ -47,6 +51,7 @@ class VenueReport(Message):
     price: Positive | None = None
     execution: Execution | None = None
     filled_quantity: Number | None = Field(default=None, description="the order's total at the venue, where told")
+    request_id: UUID | None = None
     venue_time: Time | None = None
 
 

@@ -167,10 +167,14 @@ class Order:
         return rounded(self.filled_value / self.filled_quantity) if self.filled_quantity else None
 
     @property
+    def final_quantity(self) -> Decimal:
+        """At which filled quantity the order is surely over: with a modification under way, the larger of both."""
+        return max(self.quantity, self.pending_modify.quantity) if self.pending_modify else self.quantity
+
+    @property
     def open_quantity(self) -> Decimal:
-        """What may still be filled; with a modification under way, at the larger of both quantities."""
-        quantity = max(self.quantity, self.pending_modify.quantity) if self.pending_modify else self.quantity
-        return max(ZERO, quantity - self.filled_quantity)
+        """What may still be filled."""
+        return max(ZERO, self.final_quantity - self.filled_quantity)
 
     @property
     def ended(self) -> bool:

@@ -1,0 +1,185 @@
+"""One account's position in one instrument. Rule: what was paid is kept exactly; averages are only shown.
+
+`quantity` is signed: long > 0, short < 0. `entry_value` is what the open quantity cost, with the same sign: in the
+quote asset, for inverse contracts in the base asset. A fill opens, increases, reduces, closes or flips:
+
+* opening adds the fill's value to the entry value;
+* reducing takes out the entry value in proportion; the difference to the fill's value is the realised profit.
+  A close takes out all that is left, so over a round trip the profit is exactly proceeds minus cost;
+* a flip is a close and an opening at the same price.
+
+The only division that must round is the proportional part (18 decimals, half to even); the rest stays in the entry
+value. The average price is entry value / (quantity x contract size), or its inverse for inverse contracts.
+
+Profit per kind, for a long: spot and linear exit - entry, inverse entry - exit (fewer coins are worth the same);
+for a short the opposite. A spot position is the net quantity traded: it goes below zero where the account sells what
+it was funded with. A spot fee kept in the base asset lowers it, so that what was bought can be sold completely.
+
+Initial margin = |entry value| / leverage for derivatives, nothing for spot.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import ROUND_UP, Decimal
+from types import MappingProxyType
+from uuid import UUID, uuid5
+
+from patriot.domain.errors import InvalidTransition, InvalidValue
+from patriot.domain.instrument import Instrument
+from patriot.domain.ledger import transfer
+from patriot.domain.money import AMOUNT_MAX, ZERO, exact, rounded
+from schemas.events import Filled, Hold, PositionUpdated, Posting
+from schemas.types import Side
+
+_POSITIONS = UUID("5d0c4d5c-6f6e-5a0e-9a0b-2f6a1c1f7b10")
+
+
+def position_id(account_id: UUID, instrument: str) -> UUID:
+    """The id of the position's stream."""
+    return uuid5(_POSITIONS, f"{account_id}/{instrument}")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The state of one position after `version` events. `margin` is what it binds in the settlement asset."""
+
+    account_id: UUID
+    instrument: str
+    quantity: Decimal = ZERO
+    entry_value: Decimal = ZERO
+    average_price: Decimal = ZERO
+    realised_pnl: Decimal = ZERO
+    fees: Mapping[str, Decimal] = field(default_factory=lambda: MappingProxyType({}))
+    margin: Decimal = ZERO
+    version: int = 0
+    updated_at: datetime | None = None
+
+
+@exact
+def fold(position: Position | None, event: PositionUpdated, version: int, occurred_at: datetime) -> Position:
+    """Return the position after `event`, the `version`th of its stream. Raises InvalidTransition out of order."""
+    position = position or Position(event.account_id, event.instrument)
+    if version != position.version + 1:
+        raise InvalidTransition(f"position {event.instrument}: event {version} cannot follow {position.version}")
+    return replace(
+        position,
+        quantity=event.quantity,
+        entry_value=event.entry_value,
+        average_price=event.average_price,
+        realised_pnl=event.total_realised_pnl,
+        fees=MappingProxyType({**position.fees, event.fee_asset: position.fees.get(event.fee_asset, ZERO) + event.fee}),
+        margin=position.margin + sum((hold.margin for hold in event.holds), ZERO),
+        version=version,
+        updated_at=occurred_at,
+    )
+
+
+@exact
+def apply_fill(
+    position: Position | None, fill: Filled, *, side: Side, instrument: Instrument, leverage: Decimal = Decimal(1)
+) -> PositionUpdated:
+    """The position's event for one fill, with the ledger postings and the change of margin.
+
+    Raises:
+        InvalidValue: the fill is worth more than an amount can be.
+
+    """
+    position = position or Position(fill.account_id, instrument.id)
+    signed = fill.quantity if side == "buy" else -fill.quantity
+    kept_in_base = fill.fee if instrument.kind == "spot" and fill.fee_asset == instrument.base else ZERO
+    step = _step(position, signed - kept_in_base, fill.price, instrument)
+    return PositionUpdated(
+        account_id=fill.account_id,
+        user_id=fill.user_id,
+        instrument=instrument.id,
+        order_id=fill.order_id,
+        trade_id=fill.trade_id,
+        side=side,
+        price=fill.price,
+        fill_quantity=fill.quantity,
+        fee=fill.fee,
+        fee_asset=fill.fee_asset,
+        quantity=step.quantity,
+        entry_value=step.entry_value,
+        average_price=_average(step.quantity, step.entry_value, instrument),
+        realised_pnl=step.realised,
+        total_realised_pnl=position.realised_pnl + step.realised,
+        postings=_postings(fill, signed, kept_in_base, step, instrument),
+        holds=_margin(position, step, instrument, leverage),
+    )
+
+
+@exact
+def unrealised(position: Position, instrument: Instrument, mark_price: Decimal) -> Decimal:
+    """Profit of the open quantity at `mark_price`, in the quote asset (base for inverse); fees are not in it."""
+    value = _value(abs(position.quantity), mark_price, instrument)
+    return _profit(position.quantity, abs(position.entry_value), value, instrument)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The position after a fill, what the fill was worth (signed as the fill), and the profit it made."""
+
+    quantity: Decimal
+    entry_value: Decimal
+    value: Decimal
+    realised: Decimal
+
+
+def _step(position: Position, signed: Decimal, price: Decimal, instrument: Instrument) -> _Step:
+    value = _value(abs(signed), price, instrument).copy_sign(signed)
+    quantity = position.quantity + signed
+    if position.quantity * signed >= 0:
+        return _Step(quantity, position.entry_value + value, value, ZERO)
+    closed = min(abs(position.quantity), abs(signed))
+    cost = rounded(abs(position.entry_value) * closed / abs(position.quantity))
+    proceeds = rounded(abs(value) * closed / abs(signed))
+    realised = _profit(position.quantity, cost, proceeds, instrument)
+    entry_value = (
+        position.entry_value - cost.copy_sign(position.quantity) + value + proceeds.copy_sign(position.quantity)
+    )
+    return _Step(quantity, entry_value, value, realised)
+
+
+def _value(quantity: Decimal, price: Decimal, instrument: Instrument) -> Decimal:
+    value = rounded(instrument.notional(quantity, price))
+    if value > AMOUNT_MAX:
+        raise InvalidValue("quantity", f"x price {price} is larger than 10^18")
+    return value
+
+
+def _profit(quantity: Decimal, cost: Decimal, proceeds: Decimal, instrument: Instrument) -> Decimal:
+    gain = cost - proceeds if instrument.kind == "inverse" else proceeds - cost
+    return gain if quantity > 0 else -gain
+
+
+def _average(quantity: Decimal, entry_value: Decimal, instrument: Instrument) -> Decimal:
+    if not quantity or not entry_value:
+        return ZERO
+    contracts = quantity * instrument.contract_size
+    return rounded(contracts / entry_value if instrument.kind == "inverse" else entry_value / contracts)
+
+
+def _margin(position: Position, step: _Step, instrument: Instrument, leverage: Decimal) -> tuple[Hold, ...]:
+    needed = rounded(abs(step.entry_value) / leverage, ROUND_UP) if instrument.is_derivative else ZERO
+    change = needed - position.margin
+    return (Hold(asset=instrument.settle, margin=change),) if change else ()
+
+
+def _postings(
+    fill: Filled, signed: Decimal, kept_in_base: Decimal, step: _Step, instrument: Instrument
+) -> tuple[Posting, ...]:
+    """See the table of `ledger.py`."""
+    if instrument.is_derivative:
+        profit = transfer(instrument.settle, step.realised, "realised", "cash")
+        return (*profit, *transfer(fill.fee_asset, fill.fee, "cash", "fees"))
+    paid = _value(fill.quantity, fill.price, instrument).copy_sign(signed)
+    fee = () if kept_in_base else transfer(fill.fee_asset, fill.fee, "cash", "fees")
+    return (
+        *transfer(instrument.base, signed - kept_in_base, "position", "cash"),
+        *transfer(instrument.quote, step.value, "cash", "position"),
+        *transfer(instrument.quote, paid - step.value, "cash", "fees"),
+        *transfer(instrument.quote, step.realised, "realised", "position"),
+        *fee,
+    )
