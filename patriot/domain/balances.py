@@ -32,7 +32,7 @@ def changes_of(event: MoneyEvent) -> list[BalanceDelta]:
 
 
 def _assets(event: MoneyEvent) -> set[str]:
-    return {line.asset for line in (*event.postings, *event.holds)}
+    return {posting.asset for posting in event.postings} | {hold.asset for hold in event.holds}
 
 
 def _delta(event: MoneyEvent, asset: str, *, asks: bool) -> BalanceDelta:
