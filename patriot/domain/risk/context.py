@@ -1,0 +1,136 @@
+"""What an order is judged on, and the verdict. Rule: everything comes in; a rule looks nothing up."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import IntEnum
+
+from patriot.domain.instrument import Instrument
+from patriot.domain.money import ZERO
+from patriot.domain.order import Reservation
+from schemas.commands import CreateOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Pre-trade limits of one account; None = unlimited. Notionals in the quote asset, `price_collar` as a fraction."""
+
+    maximum_order_notional: Decimal | None = Decimal(1_000_000)
+    maximum_position_notional: Decimal | None = Decimal(5_000_000)
+    maximum_open_orders: int | None = 200
+    maximum_orders_per_second: int | None = 100
+    price_collar: Decimal | None = Decimal("0.05")
+    price_age_seconds_max: int = 60
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencePrice:
+    """The newest price that is known of the instrument, and when it was true."""
+
+    bid: Decimal
+    ask: Decimal
+    last: Decimal
+    as_of: datetime
+    mark: Decimal | None = None
+    stale: bool = False
+
+    @property
+    def fair(self) -> Decimal:
+        """The mark price where there is one, else the middle of bid and ask."""
+        return self.mark or (self.bid + self.ask) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class RiskContext:
+    """One order and what surrounds it.
+
+    `order` is the order as it will be: for a modification with its new quantity and price, and then `filled_quantity`
+    is done already and `reserved` is held for it already. `open_orders` and `open_notional` leave this order out.
+    `halted` names the scopes whose kill switch is on.
+    """
+
+    order: CreateOrder
+    now: datetime
+    instrument: Instrument | None
+    price: ReferencePrice | None
+    limits: Limits = Limits()
+    available: Mapping[str, Decimal] = field(default_factory=dict)
+    position_quantity: Decimal = ZERO
+    open_orders: int = 0
+    open_notional: Decimal = ZERO
+    orders_last_second: int = 0
+    halted: tuple[str, ...] = ()
+    leverage: Decimal = Decimal(1)
+    filled_quantity: Decimal = ZERO
+    reserved: Decimal = ZERO
+
+    @property
+    def known_instrument(self) -> Instrument:
+        assert self.instrument is not None, "the gate instrument_known_and_trading comes first"
+        return self.instrument
+
+    @property
+    def known_price(self) -> ReferencePrice:
+        assert self.price is not None, "the gate stale_price comes first"
+        return self.price
+
+    @property
+    def open_quantity(self) -> Decimal:
+        return self.order.quantity - self.filled_quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The order may be made durable if `reservation` is available and the limits still have this version."""
+
+    reservation: Reservation
+    limits_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The first rule that the order breaks. `field` names what the client could change."""
+
+    code: str
+    reason: str
+    field: str
+
+
+Verdict = Approved | Denied
+
+
+class Stage(IntEnum):
+    """In this order. The gates say whether the question can be answered at all: if not, the order is refused."""
+
+    GATE = 0
+    ORDER = 1
+    ACCOUNT = 2
+
+
+Check = Callable[[RiskContext], tuple[str, str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`check` returns None, or the field and the reason why the order breaks the rule."""
+
+    code: str
+    stage: Stage
+    text: str
+    check: Check
+
+    def __call__(self, context: RiskContext) -> Denied | None:
+        broken = self.check(context)
+        return Denied(self.code, reason=broken[1], field=broken[0]) if broken else None
+
+
+def rule(stage: Stage) -> Callable[[Check], Rule]:
+    """Make a rule of a function. The file is its code; its docstring says the rule."""
+
+    def make(check: Check) -> Rule:
+        assert check.__doc__, f"{check.__module__}: a rule says what it demands"
+        return Rule(check.__module__.rpartition(".")[2], stage, check.__doc__.strip(), check)
+
+    return make
