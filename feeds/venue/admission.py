@@ -1,0 +1,127 @@
+"""From a request to an order. Rule: fields that contradict each other and broken filters are refused beforehand."""
+
+from decimal import Decimal
+
+from feeds.venue.amounts import amount_of
+from feeds.venue.errors import FilterFailure, InvalidRequest
+from feeds.venue.market import MarketState
+from feeds.venue.orders import NewOrder, Order, OrderType, TimeInForce
+from patriot.domain.errors import InvalidValue
+from patriot.domain.money import ZERO
+
+CLIENT_ORDER_ID_MAX = 64
+
+
+def admit(market: MarketState, request: NewOrder, account: str, order_id: int, now_ms: int) -> Order:
+    """Return the order in units, not yet live.
+
+    Raises:
+        InvalidRequest: fields that do not go together.
+        FilterFailure: TRADING, PRICE_FILTER, LOT_SIZE, NOTIONAL.
+
+    """
+    if not market.instrument.trading:
+        raise FilterFailure("TRADING", "the instrument is not trading")
+    _check_fields(request, now_ms)
+    _check_kind(market, request)
+    order = _order_of(market, request, account, order_id, now_ms)
+    if not (order.reduce_only or order.close_position):
+        check_notional(market, order)
+    return order
+
+
+def _check_fields(request: NewOrder, now_ms: int) -> None:
+    _require(len(request.client_order_id) <= CLIENT_ORDER_ID_MAX, "client_order_id", "is longer than 64 characters")
+    if request.type.is_market:
+        _require(request.price is None, "price", "does not go with a market order")
+        _require(not request.post_only, "post_only", "does not go with a market order")
+    else:
+        _require(request.price is not None, "price", "is needed for a limit order")
+    _require(
+        request.type.is_conditional == (request.trigger_price is not None), "trigger_price", "goes with stop types"
+    )
+    if request.post_only:
+        resting = request.time_in_force in {TimeInForce.GTC, TimeInForce.GTD}
+        _require(resting, "time_in_force", "must be GTC or GTD for post-only")
+    if request.time_in_force is TimeInForce.GTD:
+        _require(request.expire_ms > now_ms, "expire_ms", "must lie in the future")
+
+
+def _check_kind(market: MarketState, request: NewOrder) -> None:
+    derivative = market.instrument.is_derivative
+    _require(derivative or not request.reduce_only, "reduce_only", "needs a derivative")
+    if request.close_position:
+        fits = derivative and request.type.is_conditional and request.type.is_market
+        _require(fits, "close_position", "needs a stop or take-profit market order of a derivative")
+    if request.quote_quantity is not None:
+        fits = not derivative and request.type is OrderType.MARKET and request.quantity == ZERO
+        _require(fits, "quote_quantity", "needs a spot market order without quantity")
+        _require(request.quote_quantity > 0, "quote_quantity", "must be positive")
+
+
+def _order_of(market: MarketState, request: NewOrder, account: str, order_id: int, now_ms: int) -> Order:
+    budget = request.quote_quantity
+    sized = budget is None and not request.close_position
+    return Order(
+        id=order_id,
+        account=account,
+        instrument=market.instrument,
+        client_order_id=request.client_order_id or f"{market.instrument.venue.lower()}-{order_id}",
+        side=request.side,
+        type=request.type,
+        time_in_force=request.time_in_force,
+        quantity_units=quantity_units(market, request.quantity) if sized else 0,
+        price_units=0 if request.price is None else price_units(market, request.price, "price"),
+        trigger_units=0
+        if request.trigger_price is None
+        else price_units(market, request.trigger_price, "trigger_price"),
+        trigger_by=request.trigger_by,
+        expire_ms=request.expire_ms if request.time_in_force is TimeInForce.GTD else 0,
+        post_only=request.post_only,
+        reduce_only=request.reduce_only or request.close_position,
+        close_position=request.close_position,
+        self_trade=request.self_trade,
+        quote_amount=0 if budget is None else amount_of(budget),
+        created_ms=now_ms,
+        updated_ms=now_ms,
+    )
+
+
+def price_units(market: MarketState, price: Decimal, field: str) -> int:
+    """Price -> units. Raises FilterFailure PRICE_FILTER."""
+    try:
+        units = market.instrument.price_units(price)
+    except InvalidValue as refusal:
+        raise FilterFailure("PRICE_FILTER", str(refusal)) from refusal
+    if units <= 0 or units % market.tick_units:
+        raise FilterFailure("PRICE_FILTER", f"{field} must be a positive multiple of {market.instrument.tick_size}")
+    return units
+
+
+def quantity_units(market: MarketState, quantity: Decimal) -> int:
+    """Quantity -> units. Raises FilterFailure LOT_SIZE."""
+    instrument = market.instrument
+    try:
+        units = instrument.quantity_units(quantity)
+    except InvalidValue as refusal:
+        raise FilterFailure("LOT_SIZE", str(refusal)) from refusal
+    if units <= 0 or units % market.lot_units:
+        raise FilterFailure("LOT_SIZE", f"quantity must be a positive multiple of {instrument.lot_size}")
+    if quantity < instrument.minimum_quantity:
+        raise FilterFailure("LOT_SIZE", f"quantity must be at least {instrument.minimum_quantity}")
+    if instrument.maximum_quantity and quantity > instrument.maximum_quantity:
+        raise FilterFailure("LOT_SIZE", f"quantity must be at most {instrument.maximum_quantity}")
+    return units
+
+
+def check_notional(market: MarketState, order: Order) -> None:
+    """Raise FilterFailure NOTIONAL where the order is too small; a market order is valued at the last price."""
+    price = order.price_units or order.trigger_units or market.last
+    notional = order.quote_amount or price * order.quantity_units * market.notional_factor
+    if price and notional < amount_of(market.instrument.minimum_notional):
+        raise FilterFailure("NOTIONAL", f"price times quantity must be at least {market.instrument.minimum_notional}")
+
+
+def _require(condition: bool, field: str, rule: str) -> None:  # noqa: FBT001
+    if not condition:
+        raise InvalidRequest(field, rule)

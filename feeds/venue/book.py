@@ -1,0 +1,167 @@
+"""One instrument's book: the engine plus who owns what and how much stands at each price.
+
+Rule: whatever changes the engine passes through here, so level totals and the sequence of deltas are complete.
+
+A book holds orders of accounts and, where a recording or a live feed drives it, external levels: anonymous quantity
+that belongs to nobody. **Queue model** of external levels: quantity that appears at a price stands behind everything
+that already rests there; quantity that disappears goes from the back first. So an order of ours at a price has ahead
+of it at most the external quantity that stood there when it came, and moves up only by trades and shrinking levels.
+"""
+
+from collections.abc import Iterator
+from heapq import nlargest, nsmallest
+
+from feeds.venue.matching import MatchingEngine
+from feeds.venue.orders import Order
+from patriot.protocols.market import BookDelta, BookSnapshot, Quote
+
+Taken = tuple[Order | None, int, int]
+"""Maker (None: an external level), price, quantity."""
+
+
+class Book:
+    """Price-time priority over orders and external levels. It enters itself into `dirty` when a level changes."""
+
+    def __init__(self, instrument_id: str, dirty: dict[str, "Book"]) -> None:
+        self.instrument_id = instrument_id
+        self.sequence = 0
+        self.reduce_only = {True: 0, False: 0}
+        """How many reduce-only orders rest on the buy (True) and sell side."""
+        self._engine = MatchingEngine()
+        self._owners: dict[int, Order] = {}
+        self._totals: dict[bool, dict[int, int]] = {True: {}, False: {}}
+        self._external: dict[bool, dict[int, list[int]]] = {True: {}, False: {}}
+        self._changed: dict[bool, set[int]] = {True: set(), False: set()}
+        self._last_ticket = 0
+        self._dirty = dirty
+
+    # orders of accounts
+
+    def rest(self, order: Order) -> None:
+        """Put what is left of an order behind all others at its price. It must not cross."""
+        order.ticket = self._enter(order.is_buy, order.price_units, order.left_units)
+        self._owners[order.ticket] = order
+        self.reduce_only[order.is_buy] += order.reduce_only
+
+    def remove(self, order: Order) -> None:
+        """Take a resting order out; one that does not rest is left alone."""
+        if order.ticket:
+            self._change(order.is_buy, order.price_units, -self._engine.cancel(order.ticket))
+            self._disown(order)
+
+    def shrink(self, order: Order, left_units: int) -> None:
+        """Lower what is left of a resting order; it keeps its place."""
+        self._change(order.is_buy, order.price_units, left_units - self._engine.left(order.ticket))
+        self._engine.reduce(order.ticket, left_units)
+
+    def take(self, buy: bool, limit: int, quantity: int) -> list[Taken]:  # noqa: FBT001
+        """Match a taker; makers that are used up are out of the book, their fields are the caller's to update."""
+        taken: list[Taken] = []
+        for ticket, price, size in self._engine.match(buy, limit, quantity):
+            self._change(not buy, price, -size)
+            maker = self._owners.get(ticket)
+            if maker is not None and ticket not in self._engine:
+                self._disown(maker)
+            taken.append((maker, price, size))
+        return taken
+
+    def head(self, buy: bool, limit: int) -> Taken | None:  # noqa: FBT001
+        """Return what a taker would meet first."""
+        found = self._engine.head(buy, limit)
+        return None if found is None else (self._owners.get(found[0]), found[1], found[2])
+
+    def crossing(self, buy: bool, limit: int) -> Iterator[Taken]:  # noqa: FBT001
+        """Yield what a taker would meet, first to last."""
+        for ticket, price, size in self._engine.crossing(buy, limit):
+            yield self._owners.get(ticket), price, size
+
+    # external levels
+
+    def set_external(self, buy: bool, price: int, quantity: int) -> None:  # noqa: FBT001
+        """Make `quantity` the external quantity at a price. The price must not cross the other side."""
+        tickets = [ticket for ticket in self._external[buy].pop(price, ()) if ticket in self._engine]
+        missing = quantity - sum(map(self._engine.left, tickets))
+        if missing > 0:
+            tickets.append(self._enter(buy, price, missing))
+        while missing < 0:
+            missing += self._cut(buy, price, tickets, -missing)
+        if tickets:
+            self._external[buy][price] = tickets
+
+    def external_prices(self, buy: bool) -> list[int]:  # noqa: FBT001
+        return list(self._external[buy])
+
+    def _cut(self, buy: bool, price: int, tickets: list[int], excess: int) -> int:  # noqa: FBT001
+        """Take up to `excess` from the last ticket; return how much went."""
+        left = self._engine.left(tickets[-1])
+        cut = min(left, excess)
+        if cut == left:
+            self._engine.cancel(tickets.pop())
+        else:
+            self._engine.reduce(tickets[-1], left - cut)
+        self._change(buy, price, -cut)
+        return cut
+
+    # what the public sees
+
+    @property
+    def best_bid(self) -> int | None:
+        return self._engine.best_bid()
+
+    @property
+    def best_ask(self) -> int | None:
+        return self._engine.best_ask()
+
+    def snapshot(self, limit: int, time_ms: int) -> BookSnapshot:
+        bids = nlargest(limit, self._totals[True].items())
+        asks = nsmallest(limit, self._totals[False].items())
+        return BookSnapshot(self.instrument_id, bids, asks, self.sequence, time_ms)
+
+    def quote(self, time_ms: int) -> Quote:
+        """Best prices; 0 with quantity 0 where a side is empty."""
+        bid, ask = self.best_bid or 0, self.best_ask or 0
+        bids, asks = self._totals[True].get(bid, 0), self._totals[False].get(ask, 0)
+        return Quote(self.instrument_id, bid, bids, ask, asks, self.sequence, time_ms)
+
+    def take_delta(self, time_ms: int) -> BookDelta | None:
+        """Return the levels changed since the last call as the next delta of the sequence; None where there are none."""
+        bids, asks = self._changed[True], self._changed[False]
+        if not bids and not asks:
+            return None
+        self.sequence += 1
+        delta = BookDelta(
+            self.instrument_id,
+            [(price, self._totals[True].get(price, 0)) for price in sorted(bids, reverse=True)],
+            [(price, self._totals[False].get(price, 0)) for price in sorted(asks)],
+            self.sequence,
+            self.sequence,
+            self.sequence - 1,
+            time_ms,
+        )
+        bids.clear()
+        asks.clear()
+        return delta
+
+    # bookkeeping
+
+    def _enter(self, buy: bool, price: int, quantity: int) -> int:  # noqa: FBT001
+        self._last_ticket += 1
+        matches = self._engine.submit(self._last_ticket, buy, price, quantity)
+        assert not matches, "only what does not cross may rest"
+        self._change(buy, price, quantity)
+        return self._last_ticket
+
+    def _disown(self, order: Order) -> None:
+        del self._owners[order.ticket]
+        self.reduce_only[order.is_buy] -= order.reduce_only
+        order.ticket = 0
+
+    def _change(self, buy: bool, price: int, difference: int) -> None:  # noqa: FBT001
+        totals = self._totals[buy]
+        total = totals.get(price, 0) + difference
+        if total:
+            totals[price] = total
+        else:
+            totals.pop(price, None)
+        self._changed[buy].add(price)
+        self._dirty[self.instrument_id] = self

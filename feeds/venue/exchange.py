@@ -1,0 +1,259 @@
+"""The built-in exchange, whole, in memory. Rule: a command either raises a `VenueError` and changes nothing, or is done
+to the end (fills, stops, liquidations) before it returns; then the listeners hear about it.
+
+Everything is synchronous and deterministic: time is `now_ms()`, ids count from 1, nothing is random. One instance is
+one venue; the wire protocols, the in-process adapter, the synthetic market and replays all stand on these methods.
+
+    exchange = Exchange("BINANCE", instruments, now_ms)
+    alice = exchange.open_account("alice", api_key="k", secret="s")
+    exchange.deposit(alice, "spot", "USDT", Decimal(10_000))
+    order = exchange.create(alice, NewOrder(instrument_id="BINANCE:BTC/USDT", side=Side.BUY, type=OrderType.LIMIT,
+                                            quantity=Decimal("0.1"), price=Decimal(60_000)))
+    exchange.cancel(alice, order.instrument.id, order_id=order.id)
+
+Commands raise the errors of `feeds.venue.errors`. Call `advance()` regularly (each command also does): it ends
+good-till-date orders and pays funding that are due at `now_ms()`. One-way positions and cross margin only.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from decimal import Decimal
+
+from feeds.venue.accounts import Account, WalletName
+from feeds.venue.admission import admit, price_units, quantity_units
+from feeds.venue.amounts import amount_of
+from feeds.venue.cycle import Cycle
+from feeds.venue.errors import (
+    DuplicateClientOrderId,
+    InsufficientBalance,
+    InvalidRequest,
+    LeverageRejected,
+    NothingToAmend,
+    UnknownOrder,
+)
+from feeds.venue.execution import Execution
+from feeds.venue.liquidation import Liquidation
+from feeds.venue.orders import NewOrder, Order, OrderStatus, Reason
+from feeds.venue.queries import Queries
+from patriot.domain.instrument import Instrument
+from patriot.domain.money import decimal_of
+from patriot.protocols.market import BookDelta, BookSnapshot, MarkPrice, Trade
+
+HISTORY_MAX = 100_000
+
+
+class Exchange(Queries):
+    """One venue. `unified` True gives accounts one wallet for spot and linear (Bybit), False two (Binance).
+
+    `client_ids_forever` True refuses a client order id that any remembered order had (Bybit), False only those of
+    open orders (Binance).
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        instruments: Iterable[Instrument],
+        now_ms: Callable[[], int],
+        *,
+        unified: bool = False,
+        client_ids_forever: bool = False,
+    ) -> None:
+        super().__init__(instruments, now_ms, unified=unified)
+        self.venue = venue
+        self._client_ids_forever = client_ids_forever
+        self._orders_count = 0
+        self._execution = Execution(self._markets, self._clearing, self._events)
+        liquidation = Liquidation(self._clearing, self._execution, self._next_order_id)
+        self._cycle = Cycle(
+            self._markets, self._clearing, self._execution, liquidation, self._events, now_ms, self._dirty
+        )
+        self._differences: dict[tuple[str, WalletName], int] = {}
+
+    # accounts
+
+    def open_account(
+        self, name: str, *, api_key: str = "", secret: str = "", unlimited: bool = False, history_max: int = HISTORY_MAX
+    ) -> Account:
+        """Open an account; names and keys are distinct. `unlimited` ones may go below zero (market makers)."""
+        account = self._clearing.open_account(
+            name, api_key=api_key, secret=secret, unlimited=unlimited, history_max=history_max
+        )
+        if api_key:
+            assert api_key not in self._by_key, "API keys are distinct"
+            self._by_key[api_key] = account
+        return account
+
+    def deposit(self, account: Account, wallet: WalletName, asset: str, amount: Decimal) -> None:
+        """Make money. Raises InvalidRequest unless the amount is positive."""
+        with self._command("deposit"):
+            self._move(account, wallet, asset, _positive(amount))
+
+    def withdraw(self, account: Account, wallet: WalletName, asset: str, amount: Decimal) -> None:
+        """Take money out. Raises InsufficientBalance."""
+        with self._command("withdraw"):
+            units = _positive(amount)
+            self._check_withdrawable(account, wallet, asset, units)
+            self._move(account, wallet, asset, -units)
+
+    def transfer(self, account: Account, asset: str, amount: Decimal, source: WalletName, target: WalletName) -> None:
+        """Move money between the wallets of an account. Raises InsufficientBalance."""
+        with self._command("transfer"):
+            units = _positive(amount)
+            self._check_withdrawable(account, source, asset, units)
+            self._move(account, source, asset, -units)
+            self._move(account, target, asset, units)
+
+    # orders
+
+    def create(self, account: Account, request: NewOrder) -> Order:
+        """Accept an order and execute it as far as it goes. Raises VenueError where it is refused."""
+        with self._command("order"):
+            market = self._market(request.instrument_id)
+            self._check_client_id(account, request)
+            order = admit(market, request, account.name, self._next_order_id(), self._execution.now_ms)
+            self._execution.create(
+                account, market, order, record=request.record_failure, check_trigger=request.trigger_checked
+            )
+            return order
+
+    def cancel(self, account: Account, instrument_id: str, *, order_id: int = 0, client_order_id: str = "") -> Order:
+        """Cancel an open order. Raises UnknownOrder where it is not there or already ended."""
+        with self._command("order"):
+            order = self._open_order(account, instrument_id, order_id, client_order_id)
+            self._execution.end(order, OrderStatus.CANCELLED, Reason.USER)
+            return order
+
+    def cancel_all(self, account: Account, instrument_id: str | None = None) -> list[Order]:
+        """Cancel the open orders of one instrument or of all; return them, oldest first."""
+        with self._command("order"):
+            orders = self.open_orders(account, instrument_id)
+            for order in orders:
+                self._execution.end(order, OrderStatus.CANCELLED, Reason.USER)
+            return orders
+
+    def amend(
+        self,
+        account: Account,
+        instrument_id: str,
+        *,
+        order_id: int = 0,
+        client_order_id: str = "",
+        price: Decimal | None = None,
+        quantity: Decimal | None = None,
+        trigger_price: Decimal | None = None,
+    ) -> Order:
+        """Change an open order; `quantity` is the new total, filled part included; None keeps a field.
+
+        A mere decrease keeps the place in the queue; anything else goes to the back and may match. Raises UnknownOrder,
+        NothingToAmend, InvalidRequest, FilterFailure, InsufficientBalance, WouldTake; then nothing has changed.
+        """
+        with self._command("order"):
+            order = self._open_order(account, instrument_id, order_id, client_order_id)
+            market = self._market(instrument_id)
+            new_price = order.price_units if price is None else price_units(market, price, "price")
+            new_quantity = order.quantity_units if quantity is None else quantity_units(market, quantity)
+            new_trigger = order.trigger_units
+            if trigger_price is not None:
+                new_trigger = price_units(market, trigger_price, "trigger_price")
+            _check_amend(order, new_price, new_quantity, new_trigger)
+            self._execution.amend(account, market, order, new_price, new_quantity, new_trigger)
+            return order
+
+    # positions
+
+    def set_leverage(self, account: Account, instrument_id: str, leverage: int) -> None:
+        """Set the leverage of an instrument. Raises LeverageRejected outside 1..maximum or where margin would lack."""
+        with self._command("leverage"):
+            market = self._derivative(instrument_id)
+            if not 1 <= leverage <= market.instrument.maximum_leverage:
+                raise LeverageRejected(f"leverage must be 1 to {market.instrument.maximum_leverage}")
+            position = account.position(market.instrument)
+            before, position.leverage = position.leverage, leverage
+            if leverage < before and self._clearing.margin_available(account, market.instrument.settle) < 0:
+                position.leverage = before
+                raise LeverageRejected("the margin would not suffice")
+            account.leverages[instrument_id] = leverage
+            self._clearing.touch_position(account, instrument_id)
+
+    # market sources
+
+    def advance(self) -> None:
+        """Do what is due at `now_ms()`: expiries and funding."""
+        with self._command("order"):
+            pass
+
+    def set_mark(self, mark: MarkPrice) -> None:
+        """Set mark and index price, funding rate and the next funding of a derivative; may liquidate."""
+        with self._command("order"):
+            market = self._derivative(mark.instrument)
+            market.set_mark(mark.mark, mark.index, decimal_of(mark.funding_rate), mark.next_funding_ms)
+            self._events.market(market.mark_price(self._execution.now_ms))
+            self._execution.price_moved(market)
+
+    def external_book(self, news: BookSnapshot | BookDelta) -> None:
+        """Set external levels. A level that crosses an order of ours fills it; one that crosses stale news drops that."""
+        with self._command("order"):
+            market = self._market(news.instrument)
+            for buy, levels in ((True, news.bids), (False, news.asks)):
+                if isinstance(news, BookSnapshot):
+                    kept = {price for price, _ in levels}
+                    gone = [(price, 0) for price in market.book.external_prices(buy) if price not in kept]
+                    self._execution.external_levels(market, gone, buy=buy)
+                self._execution.external_levels(market, [level for level in levels if not level[1]], buy=buy)
+            for buy, levels in ((True, news.bids), (False, news.asks)):
+                self._execution.external_levels(market, [level for level in levels if level[1]], buy=buy)
+
+    def external_trade(self, trade: Trade) -> None:
+        """Let a recorded trade meet our resting orders, then print it.
+
+        Orders better than its price fill first; at its price it uses up the queue from the front. All our fills
+        together never exceed its quantity.
+        """
+        with self._command("order"):
+            self._execution.external_trade(self._market(trade.instrument), trade)
+
+    # parts
+
+    def _command(self, reason: str) -> AbstractContextManager[None]:
+        self._differences = {}
+        return self._cycle.command(reason, self._differences)
+
+    def _next_order_id(self) -> int:
+        self._orders_count += 1
+        return self._orders_count
+
+    def _move(self, account: Account, wallet: WalletName, asset: str, amount: int) -> None:
+        self._clearing.add(account, wallet, asset, amount)
+        self._differences[account.name, wallet] = amount
+
+    def _check_withdrawable(self, account: Account, wallet: WalletName, asset: str, amount: int) -> None:
+        if not account.unlimited and amount > self._clearing.withdrawable(account, wallet, asset):
+            raise InsufficientBalance(f"{asset}: more than is free")
+
+    def _check_client_id(self, account: Account, request: NewOrder) -> None:
+        known = account.by_client_id.get((request.instrument_id, request.client_order_id))
+        if known is not None and (known.is_open or self._client_ids_forever):
+            raise DuplicateClientOrderId(f"client order id {request.client_order_id} is in use")
+
+    def _open_order(self, account: Account, instrument_id: str, order_id: int, client_order_id: str) -> Order:
+        order = self.order(account, instrument_id, order_id=order_id, client_order_id=client_order_id)
+        if not order.is_open:
+            raise UnknownOrder("the order is no longer open")
+        return order
+
+
+def _positive(amount: Decimal) -> int:
+    if not amount.is_finite() or amount <= 0:
+        raise InvalidRequest("amount", "must be positive")
+    return amount_of(amount)
+
+
+def _check_amend(order: Order, price: int, quantity: int, trigger: int) -> None:
+    if (price, quantity, trigger) == (order.price_units, order.quantity_units, order.trigger_units):
+        raise NothingToAmend("the amend changes nothing")
+    if quantity <= order.filled_units:
+        raise InvalidRequest("quantity", "must be more than what is filled")
+    if price and not order.price_units:
+        raise InvalidRequest("price", "does not go with a market order")
+    if trigger != order.trigger_units and order.status is not OrderStatus.UNTRIGGERED:
+        raise InvalidRequest("trigger_price", "the order is already triggered")
