@@ -1,0 +1,193 @@
+"""One database transaction for the commits of many requests. Rule: whoever loses a race is taken out, not the batch.
+
+First everything that decides is locked in one order (guards, leases, balances), then the plan is made, then the rows
+are inserted with `on conflict do nothing`. A row that is missing afterwards lost a race that the plan did not know of:
+the transaction is rolled back, and the next attempt looks everything up before it plans, so the loser is left out.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import asyncpg
+
+from patriot.domain.errors import InvalidValue
+from patriot.store import sql
+from patriot.store.api import Commit, IdempotencyRecord, Refused, StoreUnavailable
+from patriot.store.check import CheckedRow, guard_key
+from patriot.store.columns import answer_columns, balance_columns, event_columns, inbox_columns, transposed
+from patriot.store.connections import Connection
+from patriot.store.plan import Balance, Facts, Plan, answer_key
+from patriot.store.upsert import upserts
+
+_ATTEMPTS_MAX = 10
+
+
+class Entry(NamedTuple):
+    """A checked commit on its way into the database."""
+
+    commit: Commit
+    rows: Sequence[CheckedRow]
+
+
+Outcome = int | Exception  # the position of the commit's first event, or why it was refused
+
+
+class Batch:
+    """Entries that share a transaction, and outbox entries to take off with it. `outcomes` is aligned with entries."""
+
+    def __init__(self, entries: Sequence[Entry], published: Sequence[int] = ()) -> None:
+        self._entries = entries
+        self._commits = [entry.commit for entry in entries]
+        self._published = published
+        self._facts = Facts()
+        self._plan = Plan(self._facts)
+        self.committing = False
+        self.outcomes: list[Outcome] = []
+
+    async def run(self, connection: Connection) -> None:
+        """Make the batch durable. Raises what the driver raises; then nothing is known of it until `landed`."""
+        lost = False
+        for _ in range(_ATTEMPTS_MAX):
+            try:
+                lost = not await self._attempt(connection, look_up=lost)
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                lost = True  # to another process; its locks are gone when we come again
+            if not lost:
+                return
+            await connection.execute("rollback")
+        self.outcomes = [StoreUnavailable("other writers kept winning; try again")] * len(self._entries)
+
+    async def landed(self, connection: Connection) -> bool:
+        """After a lost connection: tell whether the transaction became durable. Waits until it has ended."""
+        if not self.committing:
+            return False
+        for commit, outcome in zip(self._commits, self.outcomes, strict=True):
+            appends = [append for append in commit.appends if append.events]
+            if appends and isinstance(outcome, int):
+                while await connection.fetchval(sql.TRANSACTION_RUNS, outcome):
+                    await connection.execute("select pg_sleep(0.05)")
+                first, correlation_id = appends[0], commit.origin.correlation_id
+                key = (first.stream.tenant_id, first.stream.id, first.expected_version + 1)
+                return bool(await connection.fetchval(sql.EVENT_STANDS, *key, outcome, correlation_id))
+        return False  # without events there is nothing to find it by: the caller may repeat it
+
+    async def _attempt(self, connection: Connection, *, look_up: bool) -> bool:
+        """Try once; tell whether it is done. If not, the caller rolls back."""
+        self.committing = False
+        await self._begin(connection)
+        await self._lock(connection)
+        accepted = await self._admit(connection, look_up=look_up)
+        position = await self._insert(connection, accepted)
+        if position is None:
+            return False
+        self._place(position)
+        self.committing = True
+        await connection.execute("commit")
+        return True
+
+    async def _begin(self, connection: Connection) -> None:
+        statements = ["begin"]
+        if any(commit.guards for commit in self._commits):
+            # set_guard waits for us, and we for a set_guard that waits: a kill switch never starves
+            statements.append("lock table guards in row share mode")
+        if not self._entries:
+            statements.append("set local synchronous_commit = off")  # a delete that is lost is only published again
+        await connection.execute("; ".join(statements))
+        if self._published:
+            await connection.execute(sql.DELETE_PUBLISHED, self._published)
+
+    async def _lock(self, connection: Connection) -> None:
+        """Read what the plan goes by, under locks that last until the transaction ends."""
+        guards = {
+            guard_key(commit.origin.tenant_id, guard.scope) for commit in self._commits for guard in commit.guards
+        }
+        if guards:
+            rows = await connection.fetch(sql.READ_GUARDS, *transposed(guards))
+            self._facts.guards = {(row[0], row[1]): (row[2], row[3]) for row in rows}
+        leases = {commit.lease.name for commit in self._commits if commit.lease is not None}
+        if leases:
+            self._facts.leases = {row[0]: row[1] for row in await connection.fetch(sql.LOCK_LEASES, list(leases))}
+        balances = {
+            (commit.origin.tenant_id, change.account_id, change.asset)
+            for commit in self._commits
+            for change in commit.balances
+        }
+        if balances:
+            await self._lock_balances(connection, transposed(balances), len(balances))
+
+    async def _lock_balances(self, connection: Connection, keys: Sequence[Sequence[object]], count: int) -> None:
+        rows = await connection.fetch(sql.LOCK_BALANCES, *keys)
+        if len(rows) < count:
+            await connection.execute(sql.CREATE_BALANCES, *keys)
+            rows = await connection.fetch(sql.LOCK_BALANCES, *keys)
+        self._facts.balances = {(row[0], row[1], row[2]): Balance(row[3], row[4], row[5]) for row in rows}
+
+    async def _admit(self, connection: Connection, *, look_up: bool) -> Sequence[Entry]:
+        """Admit what can be. A refusal counts only after all keys were looked up: they may give a better reason."""
+        if look_up:
+            await self._look_up(connection)
+        accepted = self._admitted()
+        if len(accepted) < len(self._entries) and not look_up:
+            await self._look_up(connection)
+            accepted = self._admitted()
+        return accepted
+
+    def _admitted(self) -> Sequence[Entry]:
+        self._plan = Plan(self._facts)
+        self.outcomes = []
+        accepted = []
+        for entry in self._entries:
+            try:
+                self._plan.admit(entry.commit)
+            except (Refused, InvalidValue) as refusal:
+                self.outcomes.append(refusal)
+            else:
+                self.outcomes.append(0)
+                accepted.append(entry)
+        return accepted
+
+    async def _look_up(self, connection: Connection) -> None:
+        streams = {(append.stream.tenant_id, append.stream.id) for commit in self._commits for append in commit.appends}
+        rows = await connection.fetch(sql.READ_HEADS, *transposed(streams)) if streams else []
+        self._facts.heads = {**dict.fromkeys(streams, 0), **{(row[0], row[1]): row[2] for row in rows}}
+        inbox = {(commit.origin.tenant_id, *commit.inbox) for commit in self._commits if commit.inbox is not None}
+        rows = await connection.fetch(sql.READ_INBOX, *transposed(inbox)) if inbox else []
+        self._facts.inbox = {(row[0], row[1], row[2]): True for row in rows}
+        answers = {
+            answer_key(commit, commit.idempotency): commit.occurred_at
+            for commit in self._commits
+            if commit.idempotency is not None
+        }
+        keys = [(*key, occurred_at) for key, occurred_at in answers.items()]
+        rows = await connection.fetch(sql.READ_ANSWERS, *transposed(keys)) if keys else []
+        self._facts.answers = {(row[0], row[1], row[2], row[3]): IdempotencyRecord(*row[1:]) for row in rows}
+
+    async def _insert(self, connection: Connection, accepted: Sequence[Entry]) -> int | None:
+        """Insert the accepted entries; return the position of their first event, or None where a race was lost."""
+        position = 0
+        commits = [entry.commit for entry in accepted]
+        columns = event_columns(commits)
+        if columns[0]:
+            row = await connection.fetchrow(sql.APPEND, *columns)
+            assert row is not None, "an aggregate gives one row"
+            position, count = row
+            if count < len(columns[0]):
+                return None
+        for statement, keys in (
+            (sql.INSERT_INBOX, inbox_columns(commits)),
+            (sql.INSERT_ANSWERS, answer_columns(commits)),
+        ):
+            if keys[0] and await connection.fetchval(statement, *keys) < len(keys[0]):
+                return None
+        if self._plan.balances:
+            await connection.execute(sql.UPDATE_BALANCES, *balance_columns(commits, self._plan.balances))
+        for statement, values in upserts([row for entry in accepted for row in entry.rows]):
+            await connection.execute(statement, *values)
+        return position
+
+    def _place(self, position: int) -> None:
+        for index, commit in enumerate(self._commits):
+            if not isinstance(self.outcomes[index], Exception):
+                self.outcomes[index] = position
+                for append in commit.appends:
+                    position += len(append.events)

