@@ -1,6 +1,6 @@
 """What a client may ask for. Shapes and limits only: whether it may be done is decided by the domain."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -111,9 +111,8 @@ class FundAccount(Message):
 
 
 class SetLimits(Message):
-    """Pre-trade limits of one account. Empty = unlimited."""
+    """Pre-trade limits of one account. What is left out keeps its default."""
 
-    scope: Literal["account", "user", "platform"] = "account"
     maximum_order_notional: Positive | None = None
     maximum_position_notional: Positive | None = None
     maximum_open_orders: Annotated[int, Field(ge=0, le=100_000)] | None = None

@@ -139,6 +139,32 @@ class EventPage(Message):
     events: tuple[EventView, ...]
 
 
+class RuleView(Message):
+    code: str
+    text: str
+
+
+class RuleViews(Message):
+    rules: tuple[RuleView, ...]
+
+
+class VerdictView(Message):
+    """The verdict on an order: what it would reserve, or the first rule that it breaks."""
+
+    approved: bool
+    code: str = ""
+    reason: str = ""
+    field: str = ""
+    asset: str = ""
+    reserved: Number | None = None
+
+
+class LimitsView(Message):
+    scope: str
+    version: int
+    limits: dict[str, str]
+
+
 class TokenPair(Message):
     access_token: str
     token_type: str = "Bearer"  # noqa: S105 - the name of a scheme

@@ -60,7 +60,8 @@ def decode_event(event_type: str, schema_version: int, data: bytes) -> Event:
     try:
         if schema_version == event.SCHEMA:
             return event.model_validate_json(data)
-        return event.model_validate(_upcast(event, schema_version, orjson.loads(data)))
+        fields = orjson.loads(data)
+        return event.model_validate(_upcast(event, schema_version, fields) if isinstance(fields, dict) else fields)
     except (ValidationError, orjson.JSONDecodeError) as error:
         raise MalformedEvent(f"{event_type} version {schema_version}: {error}") from error
 

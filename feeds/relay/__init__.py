@@ -1,0 +1,1 @@
+"""Sweeps the outbox for what a crash left behind."""

@@ -1,0 +1,1 @@
+"""Link, fund and deactivate exchange accounts."""

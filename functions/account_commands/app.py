@@ -1,0 +1,109 @@
+"""Link, fund and deactivate exchange accounts. Rule: credentials go into the vault, never into an event or a log."""
+
+import secrets
+from uuid import UUID
+
+from patriot.domain.account import Account, fund
+from patriot.runtime.aggregates import ACCOUNT
+from patriot.runtime.context import Change, Loaded, Proposal
+from patriot.runtime.credentials import seal
+from patriot.runtime.function import Context, Function
+from patriot.runtime.problem import not_found
+from patriot.store.api import Row
+from schemas.commands import FundAccount, LinkAccount
+from schemas.events import AccountDeactivated, AccountFunded, AccountLinked
+from schemas.queries import AccountView
+
+function = Function("account-commands", publishes=(AccountLinked, AccountFunded, AccountDeactivated))
+
+
+@function.post("/accounts", status_code=201, needs="accounts:manage", idempotent=True)
+async def link(command: LinkAccount, context: Context) -> AccountView:
+    """Link an exchange account of the caller. A paper account gets credentials for the built-in venue."""
+    account_id, user_id = context.uuid(), context.user.user_id
+    key = command.api_key or "paper-" + secrets.token_hex(16)
+    secret = command.api_secret or secrets.token_hex(32)
+    row = _row(command, account_id, context)
+    row |= seal(context, account_id, key, secret)
+
+    async def propose() -> Proposal[AccountView]:
+        loaded = await context.load(ACCOUNT, account_id)
+        event = AccountLinked(
+            account_id=account_id,
+            user_id=user_id,
+            exchange=command.exchange,
+            mode=command.mode,
+            label=command.label,
+        )
+        return Proposal([Change(loaded, [event])], _view(command, account_id), rows=[Row("user_accounts", row)])
+
+    return await context.decide(propose)
+
+
+@function.post("/accounts/{account_id}/funds", status_code=201, needs="accounts:manage", idempotent=True)
+async def fund_account(account_id: UUID, command: FundAccount, context: Context) -> AccountView:
+    """Put paper money into one of the caller's paper accounts."""
+
+    async def propose() -> Proposal[AccountView]:
+        loaded = await _own(account_id, context)
+        assert loaded.state is not None
+        events = fund(loaded.state, command.asset, command.amount)
+        return Proposal([Change(loaded, events)], _view_of(loaded.state))
+
+    return await context.decide(propose)
+
+
+@function.delete("/accounts/{account_id}", needs="accounts:manage", idempotent=True)
+async def deactivate(account_id: UUID, context: Context) -> AccountView:
+    """Stop trading on an account. Its history stays."""
+
+    async def propose() -> Proposal[AccountView]:
+        loaded = await _own(account_id, context)
+        assert loaded.state is not None
+        event = AccountDeactivated(account_id=account_id, user_id=loaded.state.user_id)
+        events = [event] if loaded.state.active else []
+        row = {"id": account_id, "is_active": False, "stream_version": loaded.version + 1}
+        view = _view_of(loaded.state).model_copy(update={"active": False})
+        return Proposal([Change(loaded, events)], view, rows=[Row("user_accounts", row)] if events else [])
+
+    return await context.decide(propose)
+
+
+async def _own(account_id: UUID, context: Context) -> Loaded[Account]:
+    loaded = await context.load(ACCOUNT, account_id)
+    if loaded.state is None or loaded.state.user_id != context.user.user_id:
+        raise not_found("account", account_id)  # another user's account is not told from a missing one
+    return loaded
+
+
+def _row(command: LinkAccount, account_id: UUID, context: Context) -> dict[str, object]:
+    return {
+        "id": account_id,
+        "user_id": context.user.user_id,
+        "exchange": command.exchange,
+        "mode": command.mode,
+        "name": command.label,
+        "is_active": True,
+        "created_at": context.now(),
+        "updated_at": context.now(),
+        "stream_version": 1,
+    }
+
+
+def _view(command: LinkAccount, account_id: UUID) -> AccountView:
+    return AccountView(
+        account_id=account_id, exchange=command.exchange, mode=command.mode, label=command.label, active=True
+    )
+
+
+def _view_of(account: Account) -> AccountView:
+    return AccountView(
+        account_id=account.account_id,
+        exchange=account.exchange,
+        mode=account.mode,
+        label=account.label,
+        active=account.active,
+    )
+
+
+app = function.app

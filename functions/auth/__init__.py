@@ -1,0 +1,1 @@
+"""Log in: a password for a token."""

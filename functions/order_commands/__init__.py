@@ -1,0 +1,1 @@
+"""Create, modify and cancel orders."""

@@ -1,0 +1,1 @@
+"""Send orders to venues and report what the venues prove."""

@@ -1,0 +1,180 @@
+"""Send orders to venues and report what they prove. Rule: `submit_started` is durable before the first byte leaves.
+
+Who finds `submit_started` without an outcome (a redelivery after a crash) asks the venue and never sends. An answer
+without proof makes the order `unknown`; unknown orders are asked for until the venue has proved something.
+"""
+
+from uuid import UUID
+
+from patriot.domain import reporting
+from patriot.domain.order import LIVE, Order
+from patriot.domain.order_commands import record_unknown, start_submit
+from patriot.domain.venue import Accepted, OrderRef, Rejected, Unknown, VenueAdapter, VenueOrder
+from patriot.runtime.aggregates import ORDER
+from patriot.runtime.context import Change, Proposal
+from patriot.runtime.function import Context, Function
+from patriot.runtime.problem import not_found
+from schemas.events import (
+    OrderCancelRequested,
+    OrderModifyRequested,
+    OrderRouted,
+    OrderSubmitStarted,
+    OrderSubmitUnknown,
+)
+from schemas.reports import VenueReport
+from schemas.topics import ORDER_EVENTS
+
+ASK_AGAIN_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
+
+function = Function("order-execution", publishes=(OrderSubmitStarted, OrderSubmitUnknown))
+
+
+class StillUnknown(Exception):
+    """The venue has not proved anything yet: the broker shall deliver this again."""
+
+
+@function.on(ORDER_EVENTS, OrderRouted)
+async def submit(event: OrderRouted, context: Context) -> None:
+    """Send the order once."""
+    order, may_send = await _start(event.order_id, context)
+    adapter = _adapter(order, context)
+    if not may_send:
+        if order.status == "submitted":
+            await _ask(order, adapter, context)
+        return
+    outcome = await adapter.create(_venue_order(order))
+    if isinstance(outcome, Unknown):
+        await _mark_unknown(order.order_id, outcome.reason, context)
+    await context.publish_reports(order.user_id, reporting.of_submit(order, outcome))
+
+
+@function.on(ORDER_EVENTS, OrderSubmitUnknown)
+async def resolve_unknown(event: OrderSubmitUnknown, context: Context) -> None:
+    """Ask until there is proof. Raises StillUnknown after a while; the broker tries again, reconciliation too."""
+    order = await _order(event.order_id, context)
+    for pause_seconds in ASK_AGAIN_SECONDS:
+        await context.runtime.clock.sleep(pause_seconds)
+        order = await _order(event.order_id, context)
+        if order.status != "unknown" or await _resolved(order, context):
+            return
+    raise StillUnknown(order.order_id)
+
+
+@function.on(ORDER_EVENTS, OrderCancelRequested)
+async def cancel(event: OrderCancelRequested, context: Context) -> None:
+    order = await _order(event.order_id, context)
+    if order.ended or not order.attempt:
+        return  # an order that was never sent has ended already, without the venue
+    outcome = await _adapter(order, context).cancel(_ref(order))
+    await _report_request(order, "cancel", outcome, context)
+
+
+@function.on(ORDER_EVENTS, OrderModifyRequested)
+async def modify(event: OrderModifyRequested, context: Context) -> None:
+    order = await _order(event.order_id, context)
+    pending = order.pending_modify
+    if pending is None or pending.request_id != event.request_id or order.status not in LIVE:
+        return
+    outcome = await _adapter(order, context).modify(_ref(order), event.quantity, event.price, order.side)
+    if isinstance(outcome, Accepted):
+        facts = {"quantity": event.quantity, "price": event.price, "venue_order_id": outcome.venue_order_id}
+        modified = reporting.report(order, "modified", "command", **facts)
+        await context.publish_reports(order.user_id, [modified])
+    else:
+        await _report_request(order, "modify", outcome, context)
+
+
+@function.invoked("/orders/{order_id}/resolve")
+async def resolve(order_id: UUID, context: Context) -> None:
+    """Ask the venue about one order and report what it proves (reconciliation calls this)."""
+    loaded = await context.load(ORDER, order_id)
+    if loaded.state is None:
+        raise not_found("order", order_id)
+    if loaded.state.attempt:
+        await _resolved(loaded.state, context)
+
+
+async def _start(order_id: UUID, context: Context) -> tuple[Order, bool]:
+    """Commit the right to send. False: somebody has it already, or the order ended before it was sent."""
+
+    async def propose() -> Proposal[tuple[Order, bool]]:
+        loaded = await context.load(ORDER, order_id)
+        assert loaded.state is not None
+        events = start_submit(loaded.state)
+        return Proposal([Change(loaded, events)], (loaded.state, bool(events)))
+
+    return await context.decide(propose)
+
+
+async def _mark_unknown(order_id: UUID, reason: str, context: Context) -> None:
+    async def propose() -> Proposal[None]:
+        loaded = await context.load(ORDER, order_id)
+        assert loaded.state is not None
+        return Proposal([Change(loaded, record_unknown(loaded.state, reason))], None)
+
+    await context.decide(propose)
+
+
+async def _ask(order: Order, adapter: VenueAdapter, context: Context) -> None:
+    """A submit was interrupted: its outcome is unknown until the venue tells."""
+    reports = reporting.of_query(order, await adapter.query(_ref(order)), context.now())
+    if reports is None:
+        await _mark_unknown(order.order_id, "interrupted while it was sent", context)
+    else:
+        await context.publish_reports(order.user_id, reports)
+
+
+async def _resolved(order: Order, context: Context) -> bool:
+    answer = await _adapter(order, context).query(_ref(order))
+    reports = reporting.of_query(order, answer, context.now())
+    await context.publish_reports(order.user_id, reports or [])
+    return reports is not None
+
+
+async def _report_request(order: Order, request: str, outcome: Accepted | Rejected | Unknown, context: Context) -> None:
+    """A refused cancel or modify is reported; then, and when there is no proof, the venue is asked for the truth."""
+    reports: list[VenueReport] = []
+    if isinstance(outcome, Accepted) and outcome.state is not None:
+        reports = reporting.of_state(order, outcome.state, "command")
+    elif isinstance(outcome, Rejected):
+        rejected = reporting.report(order, f"{request}_rejected", "command", code=outcome.code, reason=outcome.reason)  # type: ignore[arg-type]
+        reports = [rejected]
+    elif isinstance(outcome, Accepted):
+        reports = [reporting.report(order, "cancelled", "command", venue_order_id=outcome.venue_order_id)]
+    await context.publish_reports(order.user_id, reports)
+    if not isinstance(outcome, Accepted) and not await _resolved(order, context):
+        raise StillUnknown(order.order_id)
+
+
+async def _order(order_id: UUID, context: Context) -> Order:
+    loaded = await context.load(ORDER, order_id)
+    assert loaded.state is not None, "its event exists, so does the order"
+    return loaded.state
+
+
+def _adapter(order: Order, context: Context) -> VenueAdapter:
+    return context.runtime.venues[order.route]
+
+
+def _ref(order: Order) -> OrderRef:
+    return OrderRef(order.account_id, order.instrument, order.client_order_id, order.venue_order_id)
+
+
+def _venue_order(order: Order) -> VenueOrder:
+    return VenueOrder(
+        account_id=order.account_id,
+        instrument=order.instrument,
+        client_order_id=order.client_order_id,
+        side=order.side,
+        order_type=order.order_type,
+        quantity=order.quantity,
+        price=order.price,
+        stop_price=order.stop_price,
+        time_in_force=order.time_in_force,
+        expire_at=order.expire_at,
+        post_only=order.post_only,
+        reduce_only=order.reduce_only,
+    )
+
+
+app = function.app

@@ -1,0 +1,93 @@
+"""Record what venues prove. Rule: a fill, its position, its ledger lines and its balances are one commit.
+
+Reports come more than once, late and out of order; the order's own state knows what is new.
+"""
+
+from decimal import Decimal
+from uuid import UUID
+
+import structlog
+
+from patriot.domain.order import Order
+from patriot.domain.order_reports import apply_report
+from patriot.domain.position import apply_fill, position_id
+from patriot.runtime.aggregates import ORDER, POSITION
+from patriot.runtime.context import Change, Proposal
+from patriot.runtime.function import Context, Function
+from schemas.events import (
+    Event,
+    Filled,
+    OrderAccepted,
+    OrderCancelled,
+    OrderCancelRejected,
+    OrderExpired,
+    OrderFilled,
+    OrderModified,
+    OrderModifyRejected,
+    OrderPartiallyFilled,
+    OrderRejected,
+    PositionUpdated,
+)
+from schemas.reports import VenueReport
+from schemas.topics import ORDER_STATUS
+
+log = structlog.get_logger()
+
+function = Function(
+    "order-lifecycle",
+    publishes=(
+        OrderAccepted,
+        OrderPartiallyFilled,
+        OrderFilled,
+        OrderCancelled,
+        OrderRejected,
+        OrderExpired,
+        OrderModified,
+        OrderModifyRejected,
+        OrderCancelRejected,
+        PositionUpdated,
+    ),
+)
+
+
+@function.on(ORDER_STATUS, VenueReport)
+async def record(report: VenueReport, context: Context) -> None:
+    """Turn one report into events of the order and, for fills, of its position."""
+    order_id = report.order_id or await _order_id(report, context)
+    if order_id is None:
+        log.warning("report about an order that is not ours", client_order_id=report.client_order_id)
+        return
+    async with context.runtime.locks.hold((report.account_id, report.instrument)):
+        await context.decide(lambda: _propose(order_id, report, context))
+
+
+async def _propose(order_id: UUID, report: VenueReport, context: Context) -> Proposal[None]:
+    loaded = await context.load(ORDER, order_id)
+    assert loaded.state is not None, "an order is durable before it is sent, so a report finds it"
+    events = apply_report(loaded.state, report)
+    changes = [Change(loaded, events)]
+    fills = [event for event in events if isinstance(event, Filled)]
+    if fills:
+        changes.append(await _position_change(loaded.state, fills, context))
+    return Proposal(changes, None)
+
+
+async def _position_change(order: Order, fills: list[Filled], context: Context) -> Change:
+    instrument = await context.instrument(order.instrument)
+    loaded = await context.load(POSITION, position_id(order.account_id, order.instrument))
+    position, updates = loaded.state, list[Event]()
+    for number, fill in enumerate(fills, loaded.version + 1):
+        update = apply_fill(position, fill, side=order.side, instrument=instrument, leverage=Decimal(1))
+        position = POSITION.fold(position, update, number, context.now())
+        updates.append(update)
+    return Change(loaded, updates)
+
+
+async def _order_id(report: VenueReport, context: Context) -> UUID | None:
+    """Private streams name our client order id only."""
+    where = {"account_id": report.account_id, "client_order_id": report.client_order_id}
+    rows = await context.find("orders", where, limit=1)
+    return rows[0]["id"] if rows else None
+
+
+app = function.app

@@ -1,0 +1,1 @@
+"""Decide which venue adapter executes an order."""

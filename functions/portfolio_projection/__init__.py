@@ -1,0 +1,1 @@
+"""Keep the read models of orders, trades, positions and balances."""

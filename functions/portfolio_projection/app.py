@@ -1,0 +1,59 @@
+"""Keep the read models. Rule: a row is a fold of one stream and carries its version, so order and repetition of
+deliveries do not matter: an older version never replaces a newer one.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from patriot.domain.position import position_id
+from patriot.runtime.aggregates import ORDER, POSITION
+from patriot.runtime.function import Context, Function
+from patriot.runtime.projections import order_row, position_row, trade_row
+from patriot.store.api import Row
+from schemas.events import EVENTS, OrderEvent, PositionUpdated
+from schemas.reports import BalanceReport
+from schemas.topics import ACCOUNT_EVENTS, ORDER_EVENTS
+
+function = Function("portfolio-projection")
+
+ORDER_TYPES = tuple(kind for kind in EVENTS.values() if issubclass(kind, OrderEvent))
+
+
+@function.on(ORDER_EVENTS, *ORDER_TYPES)
+async def project_order(event: OrderEvent, context: Context) -> None:
+    """The order's row as of its newest event."""
+    loaded = await context.load(ORDER, event.order_id)
+    assert loaded.state is not None
+    await context.write([order_row(loaded.state)])
+
+
+@function.on(ACCOUNT_EVENTS, PositionUpdated)
+async def project_position(event: PositionUpdated, context: Context) -> None:
+    """The position's row as of its newest event, and the trade that moved it."""
+    loaded = await context.load(POSITION, position_id(event.account_id, event.instrument))
+    assert loaded.state is not None
+    assert context.event is not None
+    await context.write([position_row(loaded.state), trade_row(event, context.event.time)])
+
+
+@function.on(ACCOUNT_EVENTS, BalanceReport)
+async def project_balances(report: BalanceReport, context: Context) -> None:
+    """What the venue says it holds; what the platform says lies in `buying_power`."""
+    version = int(report.as_of.timestamp() * 1000)
+    rows = [Row("account_balances", _balance(report, balance.model_dump(), version)) for balance in report.balances]
+    await context.write(rows)
+
+
+def _balance(report: BalanceReport, balance: Mapping[str, Any], version: int) -> dict[str, Any]:
+    return {
+        "account_id": report.account_id,
+        "asset": balance["asset"],
+        "total": balance["total"],
+        "free": balance["available"],
+        "used": balance["total"] - balance["available"],
+        "updated_at": report.as_of,
+        "stream_version": version,
+    }
+
+
+app = function.app

@@ -1,0 +1,1 @@
+"""Read orders, trades, positions, balances, prices and events."""

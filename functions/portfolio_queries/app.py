@@ -1,0 +1,223 @@
+"""Read back what a user owns and did. Rule: only the user's own; what is another's is not told from what is missing."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import Query as Parameter
+
+from patriot.domain.money import ZERO, exact
+from patriot.domain.order import Order
+from patriot.domain.position import Position, unrealised
+from patriot.runtime.aggregates import ORDER
+from patriot.runtime.context import RequestContext
+from patriot.runtime.function import Context, Function
+from patriot.runtime.problem import not_found
+from patriot.store.api import Query, StreamId
+from schemas.queries import (
+    AccountView,
+    BalanceView,
+    EventPage,
+    EventView,
+    OrderPage,
+    OrderView,
+    PortfolioView,
+    PositionView,
+    PricePage,
+    PriceView,
+    TradePage,
+    TradeView,
+)
+
+function = Function("portfolio-queries")
+
+Limit = Annotated[int, Parameter(ge=1, le=1000)]
+
+
+@function.get("/orders", needs="orders:read")
+async def list_orders(
+    context: Context, account_id: UUID | None = None, status: str | None = None, limit: Limit = 100
+) -> OrderPage:
+    """The caller's orders, newest first."""
+    where: dict[str, Any] = {"user_id": context.user.user_id}
+    where |= {"account_id": account_id} if account_id else {}
+    where |= {"status": status.split(",")} if status else {}
+    rows = await context.find("orders", where, ["-created_at"], limit)
+    return OrderPage(orders=tuple(_order_view(row) for row in rows))
+
+
+@function.get("/orders/{order_id}", needs="orders:read")
+async def show_order(order_id: UUID, context: Context) -> OrderView:
+    """One order as of its newest event; the read model may be a moment behind this."""
+    loaded = await context.load(ORDER, order_id)
+    if loaded.state is None or loaded.state.user_id != context.user.user_id:
+        raise not_found("order", order_id)
+    return _view_of(loaded.state)
+
+
+@function.get("/trades", needs="portfolio:read")
+async def list_trades(context: Context, account_id: UUID | None = None, limit: Limit = 100) -> TradePage:
+    """The caller's executions, newest first."""
+    where = {"account_id": await _account_ids(context, account_id)}
+    rows = await context.find("trades", where, ["-executed_at"], limit)
+    return TradePage(trades=tuple(_trade_view(row) for row in rows))
+
+
+@function.get("/portfolio", needs="portfolio:read")
+async def portfolio(context: Context) -> PortfolioView:
+    """Accounts, balances, positions and what they are worth."""
+    accounts = await context.find("user_accounts", {"user_id": context.user.user_id}, ["created_at"])
+    where = {"account_id": [account["id"] for account in accounts]}
+    balances = await context.find("buying_power", where, ["account_id", "asset"])
+    positions = [
+        await _position_view(row, context)
+        for row in await context.find("positions", where, ["account_id", "instrument"])
+    ]
+    return PortfolioView(
+        accounts=tuple(_account_view(account) for account in accounts),
+        balances=tuple(_balance_view(row) for row in balances),
+        positions=tuple(positions),
+        equity=await _equity(balances, positions, context),
+        currency=CURRENCY,
+        as_of=context.now(),
+    )
+
+
+@function.get("/prices", needs=None)
+async def prices(context: Context, instrument: str | None = None) -> PricePage:
+    """The newest price of every instrument that a feed is following."""
+    ids = [instrument] if instrument else sorted(await _instrument_ids(context))
+    views = [await _price_view(identifier, context) for identifier in ids]
+    return PricePage(prices=tuple(view for view in views if view))
+
+
+@function.get("/events/{aggregate_id}", needs="orders:read")
+async def events(
+    aggregate_id: UUID, context: Context, kind: str = "order", after: Annotated[int, Parameter(ge=0)] = 0
+) -> EventPage:
+    """The stored events of one of the caller's aggregates (kind: order, position, account, user)."""
+    stream = StreamId(context.tenant_id, kind, aggregate_id)
+    recorded = await context.runtime.store.load(stream, after)
+    views = [
+        EventView(
+            aggregate_id=aggregate_id,
+            version=event.version,
+            type=event.type,
+            occurred_at=event.occurred_at,
+            correlation_id=event.origin.correlation_id,
+            actor=event.origin.actor,
+            data=orjson.loads(event.data),
+        )
+        for event in recorded
+    ]
+    if any(view.data.get("user_id") != str(context.user.user_id) for view in views):
+        raise not_found(kind, aggregate_id)
+    return EventPage(events=tuple(views))
+
+
+CURRENCY = "USDT"
+
+
+async def _equity(
+    balances: Sequence[Mapping[str, Any]], positions: Sequence[PositionView], context: RequestContext
+) -> Decimal | None:
+    """Balances at the spot price plus unrealised profit of derivatives; None where a price is missing."""
+    total = ZERO
+    for row in balances:
+        value = await _valued(row["asset"], row["total"], context)
+        if value is None:
+            return None
+        total += value
+    for position in positions:
+        if ":" not in position.instrument.partition(":")[2]:
+            continue  # a spot position lies in the balances
+        if position.unrealised_pnl is None:
+            return None
+        total += position.unrealised_pnl
+    return total
+
+
+async def _valued(asset: str, amount: Decimal, context: RequestContext) -> Decimal | None:
+    if asset == CURRENCY or not amount:
+        return amount
+    for venue in ("BINANCE", "BYBIT", "COINBASE"):
+        price = await context.price(f"{venue}:{asset}/{CURRENCY}")
+        if price is not None and not price.stale:
+            return amount * price.bid
+    return None
+
+
+async def _position_view(row: Mapping[str, Any], context: RequestContext) -> PositionView:
+    instrument = await context.instrument(row["instrument"])
+    price = await context.price(row["instrument"])
+    mark = (price.mark or price.last) if price else None
+    return PositionView(
+        account_id=row["account_id"],
+        instrument=row["instrument"],
+        quantity=row["quantity"],
+        average_price=row["average_price"],
+        mark_price=mark,
+        unrealised_pnl=None if mark is None else _profit(row, instrument, mark),
+        realised_pnl=row["realised_pnl"],
+        fees=row["fees"],
+    )
+
+
+@exact
+def _profit(row: Mapping[str, Any], instrument: Any, mark: Decimal) -> Decimal:
+    value = row["quantity"] * row["average_price"] * instrument.contract_size
+    position = Position(row["account_id"], row["instrument"], row["quantity"], value, row["average_price"])
+    return unrealised(position, instrument, mark)
+
+
+async def _account_ids(context: RequestContext, account_id: UUID | None) -> list[UUID]:
+    if account_id is not None:
+        await context.own_account(account_id)
+        return [account_id]
+    rows = await context.find("user_accounts", {"user_id": context.user.user_id})
+    return [row["id"] for row in rows]
+
+
+async def _instrument_ids(context: RequestContext) -> list[str]:
+    rows = await context.runtime.store.find(Query("instruments", None, {}, ["id"]))
+    return [row["id"] for row in rows]
+
+
+async def _price_view(instrument: str, context: RequestContext) -> PriceView | None:
+    price = await context.price(instrument)
+    if price is None:
+        return None
+    return PriceView.model_validate(price.model_dump(exclude={"mark"}))
+
+
+def _order_view(row: Mapping[str, Any]) -> OrderView:
+    names = OrderView.model_fields.keys() - {"order_id", "order_type", "version"}
+    values = {name: row[name] for name in names}
+    return OrderView(order_id=row["id"], order_type=row["type"], version=row["stream_version"], **values)
+
+
+def _view_of(order: Order) -> OrderView:
+    names = OrderView.model_fields.keys() - {"fees"}
+    return OrderView(fees=sum(order.fees.values(), ZERO), **{name: getattr(order, name) for name in names})
+
+
+def _trade_view(row: Mapping[str, Any]) -> TradeView:
+    names = TradeView.model_fields.keys() - {"time"}
+    return TradeView(time=row["executed_at"], **{name: row[name] for name in names})
+
+
+def _account_view(row: Mapping[str, Any]) -> AccountView:
+    return AccountView(
+        account_id=row["id"], exchange=row["exchange"], mode=row["mode"], label=row["name"], active=row["is_active"]
+    )
+
+
+def _balance_view(row: Mapping[str, Any]) -> BalanceView:
+    names = ("account_id", "asset", "total", "reserved", "margin")
+    available = row["total"] - row["reserved"] - row["margin"]
+    return BalanceView(available=available, **{name: row[name] for name in names})
+
+
+app = function.app

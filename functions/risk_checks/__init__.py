@@ -1,0 +1,1 @@
+"""Preview the risk verdict on an order."""

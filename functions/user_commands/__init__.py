@@ -1,0 +1,1 @@
+"""Register users and change their profiles."""

@@ -1,0 +1,9 @@
+"""The kinds of event streams and their folds. One line each."""
+
+from patriot.domain import account, order, position
+from patriot.runtime.context import Aggregate
+
+ORDER: Aggregate[order.Order] = Aggregate("order", order.fold)
+POSITION: Aggregate[position.Position] = Aggregate("position", position.fold)
+ACCOUNT: Aggregate[account.Account] = Aggregate("account", account.fold_account)
+USER: Aggregate[account.User] = Aggregate("user", account.fold_user)

@@ -1,0 +1,264 @@
+"""The embedded runtime's broker: CloudEvents, at least once, in order per aggregate, through the routes a sidecar calls.
+
+It has no disk of its own. A stored event leaves the outbox only when every subscriber has answered SUCCESS (or the
+event lies in the dead-letter table), so what a crash interrupts is delivered again from the outbox.
+
+    publish ──► lane (consumer, aggregate) ──► worker ──► POST /events/<topic>/<type>
+                                                  SUCCESS: next    RETRY: again, with backoff
+                                                  DROP, or too many attempts: dead letter
+
+Limits: `queue_max` messages; beyond it stored events stay in the outbox for the relay. Market data is conflated: the
+newest message of a lane replaces the waiting one. While many clients wait for an answer, deliveries step back.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+import structlog
+
+from patriot.runtime.cloudevent import CloudEvent, encode, from_recorded
+from patriot.runtime.ports import Clock, Response
+from patriot.store.api import PUBLIC_TENANT, Commit, Origin, RecordedEvent, Row, Store
+from patriot.telemetry.metrics import metrics
+from schemas.topics import TOPIC_OF, TOPICS, Topic
+
+BACKOFF_SECONDS = 0.05
+BACKOFF_SECONDS_MAX = 5.0
+STEP_BACK_SECONDS = 0.005
+
+log = structlog.get_logger()
+
+Deliver = Callable[[str, str, bytes], Awaitable[Response]]
+"""deliver(consumer app id, path, CloudEvent bytes) -> the answer."""
+
+
+@dataclass(slots=True)
+class _Tracker:
+    """Counts the deliveries of one message; `done` runs when all have ended."""
+
+    remaining: int
+    done: Callable[[], None]
+
+    def end_one(self) -> None:
+        self.remaining -= 1
+        if not self.remaining:
+            self.done()
+
+
+@dataclass(slots=True)
+class _Delivery:
+    consumer: str
+    path: str
+    topic: Topic
+    event: CloudEvent
+    body: bytes
+    tracker: _Tracker
+    attempts: int = 0
+
+
+@dataclass(slots=True)
+class BrokerLimits:
+    queue_max: int = 50_000
+    attempts_max: int = 8
+    concurrency: int = 32
+    waiting_clients_max: int = 8
+
+
+@dataclass(slots=True)
+class _Lane:
+    waiting: deque[_Delivery] = field(default_factory=deque)
+
+
+class Broker:
+    """Implements the Publisher port."""
+
+    def __init__(self, deliver: Deliver, store: Store, clock: Clock, limits: BrokerLimits | None = None) -> None:
+        self._deliver = deliver
+        self._store = store
+        self._clock = clock
+        self._limits = limits or BrokerLimits()
+        self._routes: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+        self._ready: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._in_flight: set[str] = set()
+        self._published: list[RecordedEvent] = []
+        self._flush = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sleepers: set[asyncio.Task[None]] = set()
+        self._behind = asyncio.Lock()
+        self.pending = 0
+        self.waiting_clients: Callable[[], int] = lambda: 0
+
+    # --- wiring ---
+    def subscribe(self, consumer: str, subscriptions: Sequence[dict[str, Any]]) -> None:
+        """Take what the part answers to GET /dapr/subscribe."""
+        for subscription in subscriptions:
+            for rule in subscription["routes"]["rules"]:
+                kind = rule["match"].split('"')[1]
+                self._routes.setdefault((subscription["topic"], kind), []).append((consumer, rule["path"]))
+
+    def start(self) -> None:
+        workers = [self._work() for _ in range(self._limits.concurrency)]
+        self._tasks = [asyncio.create_task(job) for job in (*workers, self._mark_published())]
+
+    async def stop(self) -> None:
+        """End at once. What was not delivered is still in the outbox."""
+        for task in (*self._tasks, *self._sleepers):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._sleepers, return_exceptions=True)
+        if self._published:
+            await self._store.published(self._published)
+
+    # --- publishing ---
+    async def publish(self, topic: str, *messages: CloudEvent) -> None:
+        """Durable topics: return when every subscriber has handled every message. Market data: return at once."""
+        known = TOPICS[topic]
+        waits = [self._enqueue(known, message) for message in messages]
+        if known.durable:
+            await asyncio.gather(*(wait for wait in waits if wait is not None))
+
+    def publish_recorded(self, events: Sequence[RecordedEvent]) -> None:
+        for event in events:
+            if event.id in self._in_flight or self.pending >= self._limits.queue_max:
+                continue
+            topic = TOPIC_OF[event.type]
+            self._in_flight.add(event.id)
+            self._send(topic, from_recorded(event, ""), lambda event=event: self._handled(event))  # type: ignore[misc]
+
+    def _handled(self, event: RecordedEvent) -> None:
+        self._in_flight.discard(event.id)
+        self._published.append(event)
+        self._flush.set()
+
+    def _enqueue(self, topic: Topic, message: CloudEvent) -> asyncio.Future[None] | None:
+        if not topic.durable:
+            self._send(topic, message, lambda: None)
+            return None
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._send(topic, message, lambda: done.done() or done.set_result(None))  # type: ignore[func-returns-value]
+        return done
+
+    def _send(self, topic: Topic, message: CloudEvent, done: Callable[[], None]) -> None:
+        routes = self._routes.get((topic.name, message.type), ())
+        if not routes:
+            done()
+            return
+        tracker, body = _Tracker(len(routes), done), encode(message)
+        for consumer, path in routes:
+            self._queue(_Delivery(consumer, path, topic, message, body, tracker))
+
+    def _queue(self, delivery: _Delivery) -> None:
+        key = (delivery.consumer, delivery.event.subject or delivery.event.id)
+        lane = self._lanes.get(key)
+        self.pending += 1
+        if lane is None:
+            lane = self._lanes[key] = _Lane()
+            self._ready.put_nowait(key)
+        elif not delivery.topic.durable and len(lane.waiting) > 1:
+            self._end(lane.waiting.pop())  # the newest price replaces the one that still waits
+        lane.waiting.append(delivery)
+
+    # --- delivering ---
+    async def _work(self) -> None:
+        while True:
+            key = await self._ready.get()
+            await self._step_back()
+            lane = self._lanes[key]
+            delivery = lane.waiting[0]
+            if await self._attempt(delivery):
+                lane.waiting.popleft()
+                self._end(delivery)
+                self._next(key, lane)
+            else:
+                self._later(key, delivery.attempts)
+
+    def _next(self, key: tuple[str, str], lane: _Lane) -> None:
+        if lane.waiting:
+            self._ready.put_nowait(key)
+        else:
+            del self._lanes[key]
+
+    def _end(self, delivery: _Delivery) -> None:
+        self.pending -= 1
+        delivery.tracker.end_one()
+
+    async def _step_back(self) -> None:
+        """Clients first: with many of them waiting, one delivery at a time, and slowly."""
+        if self.waiting_clients() <= self._limits.waiting_clients_max:
+            return
+        async with self._behind:
+            await self._clock.sleep(STEP_BACK_SECONDS)
+
+    async def _attempt(self, delivery: _Delivery) -> bool:
+        """Deliver once. True when this delivery has ended, well or in the dead-letter table."""
+        delivery.attempts += 1
+        status, reason = await self._answer(delivery)
+        if status == "SUCCESS":
+            return True
+        if status == "DROP" or delivery.attempts >= self._limits.attempts_max:
+            return await self._bury(delivery, reason)
+        return False
+
+    async def _answer(self, delivery: _Delivery) -> tuple[str, str]:
+        try:
+            answer = await self._deliver(delivery.consumer, delivery.path, delivery.body)
+        except Exception as error:
+            log.exception("consumer raised", consumer=delivery.consumer, type=delivery.event.type)
+            return "RETRY", repr(error)
+        if answer.status == 404:
+            return "DROP", "the consumer has no such route"
+        if answer.status >= 400:
+            return "RETRY", f"HTTP {answer.status}"
+        return orjson.loads(answer.body or b"{}").get("status", "SUCCESS"), "the consumer asked for it"
+
+    def _later(self, key: tuple[str, str], attempts: int) -> None:
+        async def wait() -> None:
+            await self._clock.sleep(min(BACKOFF_SECONDS * 2**attempts, BACKOFF_SECONDS_MAX))
+            self._ready.put_nowait(key)
+
+        task = asyncio.create_task(wait())
+        self._sleepers.add(task)
+        task.add_done_callback(self._sleepers.discard)
+
+    async def _bury(self, delivery: _Delivery, reason: str) -> bool:
+        """Write the dead letter. False when even that failed: the delivery stays and is tried again."""
+        event = delivery.event
+        tenant = UUID(event.tenantid) if event.tenantid else PUBLIC_TENANT
+        row = {
+            "id": f"{delivery.consumer}:{event.id}",
+            "topic": delivery.topic.name,
+            "consumer": delivery.consumer,
+            "body": delivery.body,
+            "error": reason,
+            "attempts": delivery.attempts,
+            "created_at": self._clock.now(),
+        }
+        origin = Origin(tenant, f"service:{delivery.consumer}", event.correlationid, event.id)
+        try:
+            await self._store.commit(Commit(origin, self._clock.now(), rows=[Row("dead_letters", row)], publish=False))
+        except Exception:
+            log.exception("dead letter not written", consumer=delivery.consumer, type=event.type)
+            return False
+        metrics.dead_letters_total.labels(delivery.topic.name, delivery.consumer).inc()
+        log.error("dead letter", consumer=delivery.consumer, type=event.type, id=event.id, reason=reason)
+        return True
+
+    async def _mark_published(self) -> None:
+        while True:
+            await self._flush.wait()
+            self._flush.clear()
+            done, self._published = self._published, []
+            try:
+                await self._store.published(done)
+            except Exception:  # noqa: BLE001 - the relay will deliver these again; consumers know them
+                log.warning("outbox not cleared", events=len(done))
+
+    # --- waiting ---
+    @property
+    def idle(self) -> bool:
+        return not self.pending and not self._published

@@ -1,0 +1,309 @@
+"""What a handler holds: who asks, why, and the ports; and `decide`, the only way that events come into being.
+
+`decide` loads, lets a pure decision propose events, and commits them. Who loses the race for a version reloads and
+decides again, five times at most. An event's postings and holds become balance changes here and nowhere else.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+from pydantic import BaseModel
+
+from patriot.domain.balances import changes_of, ledger_rows
+from patriot.domain.instrument import Instrument
+from patriot.runtime.cloudevent import CloudEvent
+from patriot.runtime.ports import Response, Runtime
+from patriot.runtime.problem import ProblemError, forbidden, not_found, unauthenticated
+from patriot.security.roles import Identity
+from patriot.store.api import (
+    Append,
+    BalanceChange,
+    Commit,
+    Guard,
+    IdempotencyRecord,
+    Inbox,
+    LeaseCheck,
+    NewEvent,
+    Origin,
+    Query,
+    Row,
+    StreamId,
+    VersionConflict,
+)
+from schemas.events import Event, MoneyEvent
+from schemas.reports import BalanceReport, PriceReport, VenueReport
+from schemas.topics import TOPIC_OF
+from schemas.upcasters import decode_event
+
+DECIDE_ATTEMPTS_MAX = 5
+INTERNAL = "internal"
+
+State = TypeVar("State")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate(Generic[State]):
+    """One kind of event stream and the pure function that folds it: fold(state | None, event, version, when)."""
+
+    kind: str
+    fold: Callable[[State | None, Any, int, datetime], State]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Generic[State]):
+    """An aggregate as of `version`; version 0 and state None where the stream does not exist."""
+
+    aggregate: Aggregate[State]
+    stream: StreamId
+    version: int
+    state: State | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """New events for one loaded stream."""
+
+    loaded: Loaded[Any]
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal(Generic[Result]):
+    """What a decision wants to become true, and what to answer then."""
+
+    changes: Sequence[Change]
+    result: Result
+    guards: Sequence[Guard] = ()
+    rows: Sequence[Row] = ()
+    inbox: Inbox | None = None
+    lease: LeaseCheck | None = None
+
+
+@dataclass(slots=True)
+class IdempotencyRequest:
+    """The Idempotency-Key of one HTTP request."""
+
+    route: str
+    key: str
+    body_hash: bytes
+    success_status: int
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One request, event or feed task. Made by the edge; handlers never make one."""
+
+    runtime: Runtime
+    service: str
+    origin: Origin
+    identity: Identity | None = None
+    caller: str = ""  # the app id of the calling part; empty for a caller from outside
+    idempotency: IdempotencyRequest | None = None
+    event: CloudEvent | None = None  # the event that is being handled
+
+    # --- who and when ---
+    @property
+    def user(self) -> Identity:
+        """The authenticated user. Raises the 401 problem for anonymous callers."""
+        if self.identity is None:
+            raise unauthenticated()
+        return self.identity
+
+    def require(self, permission: str) -> None:
+        """Raises the 401 or 403 problem. "internal" is for parts of the platform only."""
+        allowed = self.caller if permission == INTERNAL else permission in self.user.permissions
+        if not allowed:
+            raise forbidden(permission)
+
+    def enter_tenant(self, tenant_id: UUID) -> None:
+        """For the few routes that anonymous callers may use: act in the installation's own tenant."""
+        self.origin = replace(self.origin, tenant_id=tenant_id)
+
+    def now(self) -> datetime:
+        return self.runtime.clock.now()
+
+    def uuid(self) -> UUID:
+        return self.runtime.ids.uuid()
+
+    @property
+    def tenant_id(self) -> UUID:
+        return self.origin.tenant_id
+
+    # --- reading ---
+    async def load(self, aggregate: Aggregate[State], aggregate_id: UUID) -> Loaded[State]:
+        """The aggregate's newest state; from this process's cache where it is known."""
+        stream = StreamId(self.tenant_id, aggregate.kind, aggregate_id)
+        cached = self.runtime.states.get(stream)
+        if cached is not None:
+            return Loaded(aggregate, stream, *cached)
+        state: State | None = None
+        version = 0
+        for recorded in await self.runtime.store.load(stream):
+            event = decode_event(recorded.type, recorded.schema_version, recorded.data)
+            state = aggregate.fold(state, event, recorded.version, recorded.occurred_at)
+            version = recorded.version
+        if version:
+            self.runtime.states.put(stream, version, state)
+        return Loaded(aggregate, stream, version, state)
+
+    def new(self, aggregate: Aggregate[State], aggregate_id: UUID) -> Loaded[State]:
+        """An aggregate that is known not to exist, because its id was made just now."""
+        return Loaded(aggregate, StreamId(self.tenant_id, aggregate.kind, aggregate_id), 0, None)
+
+    async def find(
+        self, table: str, where: Mapping[str, Any], order_by: Sequence[str] = (), limit: int = 1000
+    ) -> Sequence[Mapping[str, Any]]:
+        """Rows of a read model of this tenant."""
+        return await self.runtime.store.find(Query(table, self.tenant_id, where, order_by, limit))
+
+    async def account(self, account_id: UUID) -> Mapping[str, Any]:
+        """The row of `user_accounts`. Raises the 404 problem."""
+        account = await self.runtime.references.account(self.tenant_id, account_id)
+        if account is None:
+            raise not_found("account", account_id)
+        return account
+
+    async def own_account(self, account_id: UUID) -> Mapping[str, Any]:
+        """The account, if it is the user's. Another user's is not told from a missing one."""
+        account = await self.account(account_id)
+        if account["user_id"] != self.user.user_id:
+            raise not_found("account", account_id)
+        return account
+
+    async def instrument(self, instrument_id: str) -> Instrument:
+        """Raises the 422 problem for an instrument that the platform does not know."""
+        instrument = await self.runtime.references.instrument(instrument_id)
+        if instrument is None:
+            rule = f"{instrument_id} is not known; see `patriot prices`"
+            raise ProblemError(422, "unknown_instrument", rule, [("instrument", rule)])
+        return instrument
+
+    async def price(self, instrument_id: str) -> PriceReport | None:
+        """The newest price that a feed has told, or None when there is none or it has run out."""
+        entry = await self.runtime.state.get(price_key(instrument_id))
+        return PriceReport.model_validate_json(entry.value) if entry else None
+
+    # --- telling others ---
+    async def publish_reports(self, user_id: UUID, reports: Sequence[VenueReport | BalanceReport]) -> None:
+        """Return when the reports are safe."""
+        for report in reports:
+            topic = TOPIC_OF[report.TYPE].name
+            await self.runtime.publisher.publish(topic, self._message(report, user_id))
+
+    async def invoke(self, app_id: str, method: str, path: str, body: bytes = b"") -> Response:
+        """Call another part on behalf of this context's user."""
+        headers = self.runtime.access.service_headers(self.service, app_id, self.identity)
+        headers |= {"x-correlation-id": self.origin.correlation_id}
+        return await self.runtime.invoker.invoke(app_id, method, path, body, headers=headers)
+
+    def _message(self, report: VenueReport | BalanceReport, user_id: UUID) -> CloudEvent:
+        subject = getattr(report, "order_id", None) or report.account_id
+        return CloudEvent(
+            id=str(self.uuid()),
+            source=f"/patriot/{self.service}",
+            type=report.TYPE,
+            time=self.now(),
+            data=msgspec.Raw(report.model_dump_json().encode()),
+            subject=str(subject),
+            tenantid=str(self.tenant_id),
+            correlationid=self.origin.correlation_id,
+            causationid=self.origin.causation_id,
+            actor=f"service:{self.service}",
+            partitionkey=str(user_id),
+        )
+
+    # --- deciding ---
+    async def decide(self, propose: Callable[[], Awaitable[Proposal[Result]]]) -> Result:
+        """Load, decide, commit; on a lost race again. Returns the proposal's result once it is durable.
+
+        `propose` must be pure apart from `load`: it runs once per attempt.
+        """
+        for attempt in range(1, DECIDE_ATTEMPTS_MAX + 1):
+            proposal = await propose()
+            commit = self._commit(proposal)
+            try:
+                recorded = await self.runtime.store.commit(commit)
+            except VersionConflict:
+                for change in proposal.changes:
+                    self.runtime.states.drop(change.loaded.stream)
+                if attempt == DECIDE_ATTEMPTS_MAX:
+                    raise
+                continue
+            self._follow(proposal, commit.occurred_at)
+            self.runtime.publisher.publish_recorded(recorded)
+            return proposal.result
+        raise AssertionError("unreachable")
+
+    async def remember(self, status: int, response: bytes) -> None:
+        """Keep the answer of a refused idempotent request, so that its repetition is refused alike.
+
+        Raises DuplicateRequest when the key was answered before.
+        """
+        record = self._record(status, response)
+        if record is not None:
+            await self.runtime.store.commit(Commit(self.origin, self.now(), idempotency=record))
+
+    async def write(self, rows: Sequence[Row], inbox: Inbox | None = None) -> None:
+        """Write read-model rows, without events."""
+        await self.runtime.store.commit(Commit(self.origin, self.now(), rows=rows, inbox=inbox))
+
+    def _commit(self, proposal: Proposal[Any]) -> Commit:
+        appends, balances, rows = [], [], list(proposal.rows)
+        for change in proposal.changes:
+            loaded = change.loaded
+            if change.events:
+                appends.append(Append(loaded.stream, loaded.version, [_new(event) for event in change.events]))
+            for number, event in enumerate(change.events, loaded.version + 1):
+                if isinstance(event, MoneyEvent):
+                    balances += _balance_changes(event)
+                    rows += [Row("ledger_entries", row) for row in ledger_rows(event, f"{loaded.stream.id}:{number}")]
+        return Commit(
+            self.origin,
+            self.now(),
+            appends,
+            balances,
+            rows,
+            proposal.guards,
+            proposal.inbox,
+            self._record_of(proposal.result),
+            proposal.lease,
+        )
+
+    def _record_of(self, result: object) -> IdempotencyRecord | None:
+        if self.idempotency is None or not isinstance(result, BaseModel):
+            return None
+        return self._record(self.idempotency.success_status, result.model_dump_json().encode())
+
+    def _record(self, status: int, response: bytes) -> IdempotencyRecord | None:
+        request = self.idempotency
+        if request is None:
+            return None
+        return IdempotencyRecord(self.user.user_id, request.route, request.key, request.body_hash, status, response)
+
+    def _follow(self, proposal: Proposal[Any], when: datetime) -> None:
+        for change in proposal.changes:
+            loaded, state = change.loaded, change.loaded.state
+            for version, event in enumerate(change.events, loaded.version + 1):
+                state = loaded.aggregate.fold(state, event, version, when)
+            self.runtime.states.put(loaded.stream, loaded.version + len(change.events), state)
+
+
+def _new(event: Event) -> NewEvent:
+    return NewEvent(event.TYPE, event.SCHEMA, event.model_dump_json().encode())
+
+
+def _balance_changes(event: MoneyEvent) -> list[BalanceChange]:
+    return [
+        BalanceChange(event.account_id, delta.asset, delta.total, delta.reserved, delta.margin, delta.required)
+        for delta in changes_of(event)
+    ]
+
+
+def price_key(instrument_id: str) -> str:
+    """Where the newest price of an instrument lies in the state store."""
+    return f"price:{instrument_id}"

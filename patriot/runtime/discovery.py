@@ -1,0 +1,33 @@
+"""Finding the parts: a folder under `functions` or `feeds` with an `app.py` is a part. Nothing is listed twice."""
+
+import importlib
+import pkgutil
+from importlib.util import find_spec
+from typing import TypeVar
+
+from patriot.runtime.function import Feed, Function
+
+Part = TypeVar("Part", bound=Function)
+
+
+def functions() -> list[Function]:
+    """Every `functions/<name>/app.py` with its module attribute `function`, by name."""
+    return [_attribute(module, "function", Function) for module in _modules("functions")]
+
+
+def feeds() -> list[Feed]:
+    """Every `feeds/<name>/app.py` with its module attribute `feed`, by name."""
+    return [_attribute(module, "feed", Feed) for module in _modules("feeds")]
+
+
+def _modules(root: str) -> list[str]:
+    package = importlib.import_module(root)
+    names = sorted(info.name for info in pkgutil.iter_modules(package.__path__) if info.ispkg)
+    return [f"{root}.{name}.app" for name in names if find_spec(f"{root}.{name}.app")]
+
+
+def _attribute(module: str, name: str, kind: type[Part]) -> Part:
+    part = getattr(importlib.import_module(module), name, None)
+    if not isinstance(part, kind):
+        raise TypeError(f"{module} must define `{name}`, an instance of {kind.__name__}")
+    return part

@@ -1,0 +1,266 @@
+"""The embedded runtime: every function and feed in one process, on one event loop, behind one public port.
+
+It delivers CloudEvents through the very routes that a Dapr sidecar would call, and calls functions through their HTTP
+routes; only the sockets between them are missing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from fastapi import FastAPI
+
+from patriot.protocols.market import Market
+from patriot.runtime import asgi
+from patriot.runtime.access import BROKER, Access
+from patriot.runtime.broker import Broker, BrokerLimits
+from patriot.runtime.cloudevent import CONTENT_TYPE
+from patriot.runtime.edge import Edge, system_context
+from patriot.runtime.function import PUBLIC_PREFIX, Feed, Function, add_problem_handlers
+from patriot.runtime.ports import Clock, EtagMismatch, Ids, Random, Response, Runtime, StateEntry
+from patriot.runtime.reference import References
+from patriot.runtime.risk import Risk
+from patriot.runtime.settings import Settings
+from patriot.store.api import Lease, Store
+
+RESTART_SECONDS = 0.5
+RESTART_SECONDS_MAX = 30.0
+
+log = structlog.get_logger()
+
+
+class MemoryState:
+    """The State port in this process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._entries: dict[str, tuple[bytes, int, float]] = {}
+        self._writes = 0
+
+    async def get(self, key: str) -> StateEntry | None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        value, etag, expires = entry
+        if expires <= self._clock.monotonic():
+            del self._entries[key]
+            return None
+        return StateEntry(value, str(etag))
+
+    async def set(self, key: str, value: bytes, *, seconds: float | None = None, etag: str | None = None) -> None:
+        if etag is not None:
+            known = await self.get(key)
+            if known is None or known.etag != etag:
+                raise EtagMismatch(key)
+        self._writes += 1
+        expires = float("inf") if seconds is None else self._clock.monotonic() + seconds
+        self._entries[key] = (value, self._writes, expires)
+
+    async def delete(self, key: str) -> None:
+        self._entries.pop(key, None)
+
+
+class LocalTicks:
+    """The Ticks port in this process."""
+
+    def __init__(self) -> None:
+        self._all: list[Callable[[Market], None]] = []
+        self._by_instrument: dict[str, list[Callable[[Market], None]]] = {}
+
+    def publish(self, message: Market) -> None:
+        for listener in self._by_instrument.get(message.instrument, ()):
+            listener(message)
+        for listener in self._all:
+            listener(message)
+
+    def subscribe(self, listener: Callable[[Market], None], instruments: Sequence[str] = ()) -> Callable[[], None]:
+        lists = [self._by_instrument.setdefault(name, []) for name in instruments] or [self._all]
+        for listeners in lists:
+            listeners.append(listener)
+
+        def unsubscribe() -> None:
+            for listeners in lists:
+                listeners.remove(listener)
+
+        return unsubscribe
+
+
+class StoreLeases:
+    """The Leases port on the store."""
+
+    def __init__(self, store: Store, clock: Clock, owner: str) -> None:
+        self._store, self._clock, self._owner = store, clock, owner
+
+    async def acquire(self, name: str, seconds: float = 10) -> Lease | None:
+        return await self._store.acquire_lease(name, self._owner, self._clock.now(), seconds)
+
+    async def release(self, lease: Lease) -> None:
+        await self._store.release_lease(lease)
+
+
+class LoopScheduler:
+    """The Scheduler port: one task per schedule."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def every(self, name: str, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.append(asyncio.create_task(self._repeat(name, seconds, action), name=name))
+
+    async def _repeat(self, name: str, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._clock.sleep(seconds)
+            try:
+                await action()
+            except Exception:
+                log.exception("schedule failed", schedule=name)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class LocalInvoker:
+    """The Invoker port: calls the other part's routes in this process."""
+
+    def __init__(self, edges: Mapping[str, Edge], timeout_seconds: float) -> None:
+        self._edges, self._timeout_seconds = edges, timeout_seconds
+
+    async def invoke(
+        self,
+        app_id: str,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        given = {"content-type": "application/json", **(headers or {})}
+        async with asyncio.timeout(self._timeout_seconds):
+            return await asgi.request(self._edges[app_id], method, path, given, body)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the host hosts."""
+
+    functions: Sequence[Function]
+    feeds: Sequence[Feed]
+
+    @property
+    def all(self) -> Sequence[Function]:
+        return (*self.functions, *self.feeds)
+
+
+class Host:
+    """Wires the ports, then starts broker and feeds. `public` is the ASGI app of the one public port."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        settings: Settings,
+        store: Store,
+        access: Access,
+        clock: Clock,
+        ids: Ids,
+        random: Random,
+        secrets: Mapping[str, str],
+    ) -> None:
+        self.parts = parts
+        self.edges: dict[str, Edge] = {}
+        self.broker = Broker(self._deliver, store, clock, _limits(settings))
+        self.scheduler = LoopScheduler(clock)
+        self.runtime = Runtime(
+            settings=settings,
+            clock=clock,
+            ids=ids,
+            random=random,
+            store=store,
+            publisher=self.broker,
+            invoker=LocalInvoker(self.edges, settings.call_timeout_seconds),
+            state=MemoryState(clock),
+            secrets=StaticSecrets(secrets),
+            scheduler=self.scheduler,
+            leases=StoreLeases(store, clock, str(ids.uuid())),
+            ticks=LocalTicks(),
+            access=access,
+            references=References(store, clock.monotonic),
+            risk=Risk(),
+        )
+        for part in parts.all:
+            self.edges[part.name] = Edge(part.app, self.runtime, part.name)
+            self.broker.subscribe(part.name, part.dapr_subscriptions())
+        self.public = Edge(public_app(parts), self.runtime, "gateway")
+        self.broker.waiting_clients = lambda: self.public.active
+        self._tasks: list[asyncio.Task[None]] = []
+        self._access = access
+
+    async def _deliver(self, consumer: str, path: str, body: bytes) -> Response:
+        headers = {"content-type": CONTENT_TYPE, **self._access.service_headers(BROKER, consumer)}
+        return await asgi.request(self.edges[consumer], "POST", path, headers, body)
+
+    async def start(self) -> None:
+        self.broker.start()
+        self._tasks = [
+            asyncio.create_task(self._supervise(feed, action), name=f"{feed.name}.{action.__name__}")
+            for feed in self.parts.feeds
+            for action in feed.tasks
+        ]
+
+    async def _supervise(self, feed: Feed, action: Callable[..., Awaitable[None]]) -> None:
+        """Run one task of a feed for ever; a failure is logged and followed by a new start, with backoff."""
+        pause = RESTART_SECONDS
+        while True:
+            started = self.runtime.clock.monotonic()
+            try:
+                await action(system_context(self.runtime, feed.name))
+            except Exception:
+                log.exception("feed failed", feed=feed.name, task=action.__name__, restart_seconds=pause)
+            else:
+                return
+            long_lived = self.runtime.clock.monotonic() - started > RESTART_SECONDS_MAX
+            pause = RESTART_SECONDS if long_lived else min(pause * 2, RESTART_SECONDS_MAX)
+            await self.runtime.clock.sleep(pause)
+
+    async def stop(self) -> None:
+        """Feeds first, then schedules, then the broker; the store belongs to the caller."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.scheduler.stop()
+        await self.broker.stop()
+        for adapter in self.runtime.venues.values():
+            await adapter.close()
+
+
+class StaticSecrets:
+    """The Secrets port over a mapping."""
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        self._secrets = secrets
+
+    async def get(self, name: str) -> str:
+        return self._secrets[name]
+
+
+def public_app(parts: Parts) -> FastAPI:
+    """All public routes on one app, with OpenAPI at /docs."""
+    app = FastAPI(
+        title="patriot",
+        summary="An open trading platform.",
+        description="Money is a decimal string. Errors are RFC 9457 problem+json with a stable `code`.",
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    for part in parts.all:
+        app.include_router(part.router, prefix=PUBLIC_PREFIX)
+    add_problem_handlers(app)
+    return app
+
+
+def _limits(settings: Settings) -> BrokerLimits:
+    return BrokerLimits(settings.broker_queue_max, settings.delivery_attempts_max, settings.delivery_concurrency)

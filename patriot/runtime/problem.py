@@ -1,0 +1,99 @@
+"""Every error that leaves the platform is RFC 9457 problem+json with a stable code and the correlation id.
+
+A problem says which field broke which rule and what to do; it never carries a stack trace, SQL or a secret.
+"""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import orjson
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from patriot.domain.errors import InvalidTransition, InvalidValue
+from patriot.store.api import GuardFailed, InsufficientFunds, StoreUnavailable, VersionConflict
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:patriot:problem:"
+
+
+class ProblemError(Exception):
+    """Raise to answer with a problem. `errors` are pairs (field, rule)."""
+
+    def __init__(self, status: int, code: str, detail: str, errors: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = tuple(errors)
+
+
+def not_found(what: str, identifier: object) -> ProblemError:
+    return ProblemError(404, "not_found", f"there is no {what} {identifier}")
+
+
+def forbidden(permission: str) -> ProblemError:
+    return ProblemError(403, "forbidden", f"this needs the permission {permission}")
+
+
+def unauthenticated() -> ProblemError:
+    return ProblemError(401, "unauthenticated", "send a valid token: Authorization: Bearer <token>")
+
+
+def of_exception(error: Exception) -> ProblemError:
+    """Turn what a handler raised into the problem that the caller sees. Unknown exceptions tell nothing."""
+    match error:
+        case ProblemError():
+            return error
+        case RequestValidationError():
+            return _invalid(error)
+        case InvalidValue():
+            return ProblemError(422, "invalid_value", str(error), [(error.field, error.rule)])
+        case InvalidTransition():
+            return ProblemError(409, "invalid_transition", str(error))
+        case InsufficientFunds():
+            detail = f"{error.available} {error.asset} available, {error.required} required"
+            return ProblemError(422, "insufficient_buying_power", detail, [("quantity", detail)])
+        case GuardFailed():
+            code = "trading_halted" if error.halted else "limits_changed"
+            return ProblemError(409, code, str(error))
+        case VersionConflict():
+            return ProblemError(409, "conflict", "others changed this at the same time; send the request again")
+        case StoreUnavailable():
+            return ProblemError(503, "store_unavailable", "nothing was changed as far as known; send it again")
+        case HTTPException():
+            status = HTTPStatus(error.status_code)
+            return ProblemError(status, status.phrase.lower().replace(" ", "_").replace("-", "_"), str(error.detail))
+        case _:
+            return ProblemError(500, "internal", "the error is in the log under the correlation id")
+
+
+def body(problem: ProblemError, correlation_id: str) -> bytes:
+    status = HTTPStatus(problem.status)
+    return orjson.dumps(
+        {
+            "type": TYPE_PREFIX + problem.code,
+            "title": status.phrase,
+            "status": problem.status,
+            "code": problem.code,
+            "detail": problem.detail,
+            "correlation_id": correlation_id,
+            "errors": [{"field": field, "rule": rule} for field, rule in problem.errors],
+        }
+    )
+
+
+def _invalid(error: RequestValidationError) -> ProblemError:
+    errors = [(_field(entry["loc"]), _rule(entry)) for entry in error.errors()]
+    is_json = all(entry["type"] != "json_invalid" for entry in error.errors())
+    detail = "; ".join(f"{field}: {rule}" for field, rule in errors)
+    return ProblemError(422 if is_json else 400, "invalid_request" if is_json else "malformed_json", detail, errors)
+
+
+def _field(location: Sequence[object]) -> str:
+    parts = [str(part) for part in location if part != "body"]
+    return ".".join(parts) or "body"
+
+
+def _rule(entry: dict[str, object]) -> str:
+    return str(entry["msg"]).removeprefix("Value error, ")

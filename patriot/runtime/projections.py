@@ -1,0 +1,79 @@
+"""From folded state to the rows of the read models. Projection and rebuild both come through here."""
+
+from datetime import datetime
+
+from patriot.domain.money import ZERO
+from patriot.domain.order import Order
+from patriot.domain.position import Position
+from patriot.store.api import Row
+from schemas.events import PositionUpdated
+
+
+def order_row(order: Order) -> Row:
+    return Row(
+        "orders",
+        {
+            "id": order.order_id,
+            "account_id": order.account_id,
+            "user_id": order.user_id,
+            "strategy_id": order.strategy_id,
+            "instrument": order.instrument,
+            "side": order.side,
+            "type": order.order_type,
+            "time_in_force": order.time_in_force,
+            "reduce_only": order.reduce_only,
+            "post_only": order.post_only,
+            "quantity": order.quantity,
+            "price": order.price,
+            "stop_price": order.stop_price,
+            "filled_quantity": order.filled_quantity,
+            "average_price": order.average_price,
+            "fees": sum(order.fees.values(), ZERO),
+            "fee_asset": ",".join(sorted(order.fees)),
+            "status": order.status,
+            "venue_order_id": order.venue_order_id,
+            "client_order_id": order.client_order_id,
+            "reason": order.reason,
+            "created_at": order.created_at,
+            "updated_at": order.updated_at,
+            "expires_at": order.expire_at,
+            "stream_version": order.version,
+        },
+    )
+
+
+def trade_row(update: PositionUpdated, recorded_at: datetime) -> Row:
+    return Row(
+        "trades",
+        {
+            "account_id": update.account_id,
+            "trade_id": update.trade_id,
+            "order_id": update.order_id,
+            "instrument": update.instrument,
+            "side": update.side,
+            "quantity": update.fill_quantity,
+            "price": update.price,
+            "fee": update.fee,
+            "fee_asset": update.fee_asset,
+            "liquidity": update.liquidity,
+            "realised_pnl": update.realised_pnl,
+            "executed_at": update.venue_time or recorded_at,
+        },
+    )
+
+
+def position_row(position: Position) -> Row:
+    return Row(
+        "positions",
+        {
+            "account_id": position.account_id,
+            "instrument": position.instrument,
+            "quantity": position.quantity,
+            "average_price": position.average_price,
+            "realised_pnl": position.realised_pnl,
+            "fees": sum(position.fees.values(), ZERO),
+            "leverage": 1,
+            "updated_at": position.updated_at,
+            "stream_version": position.version,
+        },
+    )

@@ -1,0 +1,38 @@
+"""Every setting, with its default and meaning, read once from `PATRIOT_*` environment variables or `.env`."""
+
+from pathlib import Path
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The defaults run the platform on one machine with nothing configured."""
+
+    model_config = SettingsConfigDict(env_prefix="PATRIOT_", env_file=".env", extra="ignore")
+
+    data_dir: Path = Field(
+        Path(".patriot"), description="where the embedded database, keys and the venue's journal lie"
+    )
+    database_url: str | None = Field(None, description="a PostgreSQL server of your own, as owner; empty = embedded")
+    host: str = Field("127.0.0.1", description="address of the public edge")
+    port: int = Field(8000, ge=0, le=65535, description="port of the public edge; 0 = any free one")
+    venue_port: int = Field(8010, ge=0, le=65535, description="port of the built-in venue; 0 = any free one")
+    market: Literal["synthetic", "live"] = Field("synthetic", description="where prices come from")
+    execution: Literal["wire", "in_process"] = Field("wire", description="how paper orders reach the built-in venue")
+    seed: int = Field(1, description="seed of the synthetic market")
+    demo: bool = Field(True, description="create the demo user, paper account and strategy")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal")
+    body_bytes_max: int = Field(64 * 1024, description="a larger request body is refused with 413")
+    call_timeout_seconds: float = Field(0.5, description="calls between parts")
+    staleness_seconds: float = Field(60, description="market data older than this is stale")
+    outbox_age_seconds: float = Field(2, description="the relay takes outbox rows older than this")
+    broker_queue_max: int = Field(50_000, description="messages in memory; beyond, they wait in the outbox")
+    delivery_attempts_max: int = Field(8, description="then a message goes to the dead-letter queue")
+    delivery_concurrency: int = Field(32, description="deliveries at once in the embedded runtime")
+    tenant_id: UUID = Field(UUID(int=1), description="the tenant of users who register themselves")
+    jwt_issuer: str = "patriot"
+    jwt_audience: str = "patriot-api"
