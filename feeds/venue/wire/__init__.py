@@ -1,0 +1,1 @@
+"""What the venue speaks on sockets. Each protocol is one mount on one server."""
