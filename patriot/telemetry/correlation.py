@@ -1,0 +1,66 @@
+"""One id per business operation. Rule: made once, at the edge, and kept by everything that follows from it.
+
+An id reads `req_<milliseconds since 1970>_<8 hex digits>`. It goes with every log line, event, row and call.
+"""
+
+import re
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from patriot.runtime.ports import Clock, Ids
+
+CORRELATION_HEADER = "X-Correlation-ID"
+TRACE_HEADER = "X-Trace-ID"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_FORM = re.compile(r"req_[0-9]{1,15}_[0-9a-f]{8}")
+_current: ContextVar[str] = ContextVar("correlation_id", default="")
+
+
+def new_correlation_id(clock: "Clock", ids: "Ids") -> str:
+    """A new id: "req_1763690171123_9f86d081"."""
+    milliseconds = (clock.now() - _EPOCH) // _MILLISECOND
+    return f"req_{milliseconds}_{ids.uuid().hex[:8]}"
+
+
+def is_correlation_id(text: str) -> bool:
+    """Only the exact form counts: what a caller sends ends up in logs, headers and rows."""
+    return _FORM.fullmatch(text) is not None
+
+
+def accept_correlation_id(incoming: str | None, clock: "Clock", ids: "Ids") -> str:
+    """Keep a valid incoming id, replace anything else by a new one."""
+    if incoming is not None and is_correlation_id(incoming):
+        return incoming
+    return new_correlation_id(clock, ids)
+
+
+def current_correlation_id() -> str:
+    """The id of the operation that this task works for; empty outside of any."""
+    return _current.get()
+
+
+@contextmanager
+def correlated(correlation_id: str) -> Iterator[None]:
+    """Everything inside, and every task started inside, belongs to `correlation_id`."""
+    token = _current.set(correlation_id)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def correlation_headers(correlation_id: str | None = None) -> dict[str, str]:
+    """The two headers for `correlation_id` (default: the current one); none outside of any operation."""
+    value = _current.get() if correlation_id is None else correlation_id
+    return {CORRELATION_HEADER: value, TRACE_HEADER: value} if value else {}
+
+
+def add_correlation(headers: MutableMapping[str, str]) -> None:
+    """Add the current id to the headers of an outgoing call."""
+    headers.update(correlation_headers())

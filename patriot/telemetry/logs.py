@@ -1,0 +1,106 @@
+"""Logs: one JSON object per line on stdout. Rule: each line has exactly these seven fields, and no line a secret.
+
+    timestamp, level, service, correlation_id, message, context, duration_ms
+
+`context` holds everything else that was said: `logger.info("order created", order_id=…, duration_ms=1.2)`.
+An exception is in `context.exception`. Log lines of libraries take the same way.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any, Literal, TextIO
+
+import orjson
+import structlog
+from structlog.types import EventDict, FilteringBoundLogger, WrappedLogger
+
+from patriot.telemetry.correlation import current_correlation_id
+from patriot.telemetry.redaction import redact, redact_text
+
+FIELDS = ("timestamp", "level", "service", "correlation_id", "message", "context", "duration_ms")
+CHATTY = ("httpx", "httpcore", "websockets", "asyncio", "uvicorn.access")  # one line per call or message: not for us
+
+Format = Literal["auto", "json", "console"]
+_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31;1"}
+
+
+def configure_logs(*, level: str = "info", form: Format = "auto", stream: TextIO | None = None) -> None:
+    """Set up logging of this process; called once, at start. `auto` is for people on a terminal, JSON elsewhere."""
+    target = stream if stream is not None else sys.stdout
+    console = form == "console" or (form == "auto" and target.isatty())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,  # plain text: the pretty one shows local variables
+            shape,
+            _console(colours=target.isatty()) if console else _json,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(target),
+        cache_logger_on_first_use=False,
+    )
+    _forward_libraries(level)
+
+
+def get_logger(service: str) -> FilteringBoundLogger:
+    """The logger of a function or feed; `service` is its app id, "order-commands"."""
+    logger: FilteringBoundLogger = structlog.get_logger(service=service)
+    return logger
+
+
+def shape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Bring a line into the seven fields, in their order, and take the secrets out."""
+    given_id = event.pop("correlation_id", None)
+    line = {
+        "timestamp": event.pop("timestamp", None),
+        "level": event.pop("level", None),
+        "service": event.pop("service", "patriot"),
+        "correlation_id": given_id or current_correlation_id(),
+        "message": redact_text(str(event.pop("event", ""))),
+    }
+    duration = event.pop("duration_ms", None)
+    return {**line, "context": redact(event), "duration_ms": duration}
+
+
+def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _console(*, colours: bool) -> Callable[[WrappedLogger, str, EventDict], str]:
+    def render(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+        context = dict(event["context"])
+        trace = context.pop("exception", None)
+        level = f"{event['level']:<8}"
+        if colours:
+            level = f"\x1b[{_COLOURS.get(event['level'], '0')}m{level}\x1b[0m"
+        parts = [str(event["timestamp"])[11:23], level, f"{event['service']:<20}", event["message"]]
+        parts += [f"{key}={value}" for key, value in context.items()]
+        if event["duration_ms"] is not None:
+            parts.append(f"{event['duration_ms']:.1f}ms")
+        if event["correlation_id"]:
+            parts.append(event["correlation_id"])
+        return " ".join(parts) + (f"\n{trace}" if trace else "")
+
+    return render
+
+
+class _Forward(logging.Handler):
+    """Sends the log lines of libraries through our pipeline."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields: dict[str, Any] = {"logger": record.name}
+        if record.exc_info:
+            fields["exc_info"] = record.exc_info
+        structlog.get_logger().log(record.levelno, record.getMessage(), **fields)
+
+
+def _forward_libraries(level: str) -> None:
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _Forward)]:
+        root.removeHandler(handler)
+    root.addHandler(_Forward())
+    root.setLevel(level.upper())
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)

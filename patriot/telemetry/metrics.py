@@ -1,0 +1,133 @@
+"""Metrics for Prometheus. Rule: labels are few and known beforehand; an id is never a label, but may be an exemplar.
+
+Every method hands out a bound handle and remembers it, so that a hot path pays for a look into a dictionary and an
+addition. Names and labels are what the alert rules and dashboards ask for.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple, TypeVar
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+
+HTTP_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+Handle = TypeVar("Handle")
+
+
+class HttpHandle(NamedTuple):
+    """One route and status of one function."""
+
+    requests: Counter
+    seconds: Histogram
+
+    def observe(self, seconds: float, correlation_id: str = "") -> None:
+        """Count one request; its correlation id becomes the exemplar of the histogram's bucket."""
+        self.requests.inc()
+        self.seconds.observe(seconds, {"correlation_id": correlation_id} if correlation_id else None)
+
+
+class FeedHandle(NamedTuple):
+    """One connection group of one feed at one venue."""
+
+    staleness_seconds: Gauge
+    reconnects: Counter
+
+
+class Metrics:
+    """All metrics of one process. The parts share `metrics` below; a test makes its own."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self._handles: dict[Hashable, Any] = {}
+        self._http_requests = self._counter(
+            "http_requests_total", "Requests answered", "service", "method", "route", "status"
+        )
+        self._without_id = self._counter(
+            "http_requests_without_correlation_id_total", "Requests that came without a valid correlation id", "service"
+        )
+        self._request_seconds = self._histogram(
+            "request_duration_seconds", "Time to answer a request", "service", "method", "route"
+        )
+        self._order_seconds = self._histogram(
+            "order_processing_duration_seconds", "Time of one stage of an order's way", "service", "stage"
+        )
+        self._orders_failed = self._counter(
+            "orders_failed_total", "Orders that ended without execution", "service", "reason"
+        )
+        self._tokens_refused = self._counter("tokens_refused_total", "Tokens that proved nothing", "service", "kind")
+        self._staleness = self._gauge(
+            "feed_staleness_seconds", "Age of the newest message of a feed's connections", "feed", "venue"
+        )
+        self._reconnects = self._counter("feed_reconnects_total", "Connections made again", "feed", "venue")
+        self._outbox_depth = self._gauge("outbox_depth", "Events committed and not yet published", "service")
+        self._lag = self._gauge("read_model_lag_seconds", "Age of the newest event in a read model", "projection")
+        self._dead_letters = self._counter(
+            "dead_letters_total", "Messages given up after all attempts", "topic", "consumer"
+        )
+
+    def http(self, service: str, method: str, route: str, status: int) -> HttpHandle:
+        """`route` is the template ("/orders/{order_id}"), "unmatched" where there is none; never the path itself."""
+        handle: HttpHandle | None = self._handles.get((service, method, route, status))
+        if handle is None:
+            verb = method if method in HTTP_METHODS else "other"  # a caller may invent methods without end
+            handle = HttpHandle(
+                self._http_requests.labels(service, verb, route, str(status)),
+                self._request_seconds.labels(service, verb, route),
+            )
+            if verb == method:
+                self._handles[service, method, route, status] = handle
+        return handle
+
+    def without_correlation_id(self, service: str) -> Counter:
+        return self._bound(self._without_id, service)
+
+    def order_processing(self, service: str, stage: str) -> Histogram:
+        """Seconds of one stage: "accept", "route", "submit", "settle"; "total" from order to final state."""
+        return self._bound(self._order_seconds, service, stage)
+
+    def orders_failed(self, service: str, reason: str) -> Counter:
+        """`reason` is a code ("insufficient_buying_power"), never a sentence."""
+        return self._bound(self._orders_failed, service, reason)
+
+    def tokens_refused(self, service: str, kind: str) -> Counter:
+        """`kind` is `TokenRefused.kind`."""
+        return self._bound(self._tokens_refused, service, kind)
+
+    def feed(self, feed: str, venue: str) -> FeedHandle:
+        return FeedHandle(self._bound(self._staleness, feed, venue), self._bound(self._reconnects, feed, venue))
+
+    def outbox_depth(self, service: str) -> Gauge:
+        return self._bound(self._outbox_depth, service)
+
+    def read_model_lag_seconds(self, projection: str) -> Gauge:
+        return self._bound(self._lag, projection)
+
+    def dead_letters(self, topic: str, consumer: str) -> Counter:
+        return self._bound(self._dead_letters, topic, consumer)
+
+    def exposition(self, accept: str = "") -> tuple[str, bytes]:
+        """Content type and body of the metrics page; with exemplars for those who accept OpenMetrics."""
+        if "application/openmetrics-text" in accept:
+            return openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+        return CONTENT_TYPE_LATEST, generate_latest(self.registry)
+
+    def _bound(self, metric: Handle, *labels: str) -> Handle:
+        handle: Handle | None = self._handles.get((id(metric), labels))
+        if handle is None:
+            bind: Callable[..., Handle] = metric.labels  # type: ignore[attr-defined]  # of all three kinds
+            handle = self._handles[id(metric), labels] = bind(*labels)
+        return handle
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=SECONDS_BUCKETS, registry=self.registry)
+
+
+metrics = Metrics()  # the process's own: counters of one process add up wherever they are counted
