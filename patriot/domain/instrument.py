@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Literal
 
 from patriot.domain.errors import InvalidValue
-from patriot.domain.money import ZERO
+from patriot.domain.money import EXACT, ZERO, exact
 
 Kind = Literal["spot", "linear", "inverse"]
 
@@ -66,11 +66,12 @@ class Instrument:
         return _units(quantity, self.quantity_decimals, "quantity")
 
     def price_of(self, units: int) -> Decimal:
-        return Decimal(units).scaleb(-self.price_decimals)
+        return Decimal(units).scaleb(-self.price_decimals, context=EXACT)
 
     def quantity_of(self, units: int) -> Decimal:
-        return Decimal(units).scaleb(-self.quantity_decimals)
+        return Decimal(units).scaleb(-self.quantity_decimals, context=EXACT)
 
+    @exact
     def notional(self, quantity: Decimal, price: Decimal) -> Decimal:
         """Value in the quote asset (in the base asset for inverse contracts)."""
         if self.kind == "inverse":
@@ -86,7 +87,7 @@ def decimals_of(step: Decimal) -> int:
 
 
 def _units(number: Decimal, decimals: int, field: str) -> int:
-    scaled = number.scaleb(decimals)
+    scaled = number.scaleb(decimals, context=EXACT)
     units = int(scaled)
     if units != scaled:
         raise InvalidValue(field, f"has more than {decimals} decimals")

@@ -43,7 +43,7 @@ def transfer(asset: str, amount: Decimal, source: Ledger, target: Ledger) -> tup
     """Move `amount` (either sign) from one ledger to another; no lines for zero."""
     if not amount:
         return ()
-    taken = Posting(ledger=source, asset=asset, amount=-amount)
+    taken = Posting(ledger=source, asset=asset, amount=amount.copy_negate())
     return taken, Posting(ledger=target, asset=asset, amount=amount)
 
 

@@ -6,7 +6,6 @@ round, and what is stored is rounded to 18 decimals, half to even.
 
 from collections.abc import Callable
 from decimal import (
-    ROUND_DOWN,
     ROUND_HALF_EVEN,
     Context,
     Decimal,
@@ -62,7 +61,7 @@ def decimal_of(value: str | int | Decimal, field: str = "value") -> Decimal:
         raise InvalidValue(field, "is not a number") from None
     if not number.is_finite():
         raise InvalidValue(field, "must be finite")
-    if abs(number) > AMOUNT_MAX:
+    if number.copy_abs() > AMOUNT_MAX:
         raise InvalidValue(field, "is larger than 10^18")
     return number
 
@@ -75,9 +74,9 @@ def plain(number: Decimal) -> str:
 
 def is_multiple(number: Decimal, step: Decimal) -> bool:
     """Tell whether `number` is a whole number of `step`s. A zero step means any number will do."""
-    return not step or number % step == 0
+    return not step or not EXACT.remainder(number, step)
 
 
 def round_down(number: Decimal, step: Decimal) -> Decimal:
     """Round toward zero to a whole number of `step`s."""
-    return (number / step).to_integral_value(rounding=ROUND_DOWN) * step if step else number
+    return EXACT.multiply(EXACT.divide_int(number, step), step) if step else number

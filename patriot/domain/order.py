@@ -172,6 +172,7 @@ class Order:
         return max(self.quantity, self.pending_modify.quantity) if self.pending_modify else self.quantity
 
     @property
+    @exact
     def open_quantity(self) -> Decimal:
         """What may still be filled."""
         return max(ZERO, self.final_quantity - self.filled_quantity)

@@ -40,7 +40,7 @@ def hold(asset: str, amount: Decimal) -> tuple[Hold, ...]:
 
 def release(order: Order) -> tuple[Hold, ...]:
     """Give back all that the order still reserves."""
-    return hold(order.reserved.asset, -order.reserved.amount)
+    return hold(order.reserved.asset, order.reserved.amount.copy_negate())
 
 
 def create(

@@ -1,0 +1,191 @@
+"""What we decide on an order: each decision is made once, on the states that allow it."""
+
+import re
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from patriot.domain.errors import InvalidTransition, InvalidValue
+from patriot.domain.order import Order, Reservation
+from patriot.domain.order_commands import (
+    client_order_id,
+    create,
+    record_unknown,
+    request_cancel,
+    request_modify,
+    route,
+    start_submit,
+)
+from schemas.commands import ModifyOrder
+from schemas.events import OrderEvent
+from tests.unit.domain.examples import (
+    ORDER,
+    USER,
+    accepted,
+    after,
+    command,
+    fill,
+    partially_filled,
+    pending,
+    report,
+    submitted,
+    told,
+    types,
+)
+
+REQUEST = UUID(int=9)
+
+
+def modify(order: Order, reserved: str = "1000", request_id: UUID = REQUEST, **changes: str) -> list[OrderEvent]:
+    reservation = Reservation("USDT", Decimal(reserved))
+    return request_modify(order, ModifyOrder.model_validate(changes), request_id=request_id, reservation=reservation)
+
+
+@given(order_id=st.uuids(), attempt=st.integers(1, 9))
+def test_client_order_id_fits_every_venue_and_is_unique(order_id, attempt):
+    name = client_order_id(order_id, attempt)
+    assert re.fullmatch(r"[a-z2-7]{26}-\d", name), "at most 32 characters, no special ones"
+    assert name != client_order_id(order_id, attempt + 1)
+    assert name != client_order_id(uuid4(), attempt)
+
+
+@pytest.mark.requirement("P8")
+def test_create_carries_the_command_and_reserves():
+    order = command(strategy_id="momentum", time_in_force="IOC")
+    [event] = create(
+        order, order_id=ORDER, user_id=USER, reservation=Reservation("USDT", Decimal("1001.5")), limits_version=7
+    )
+    assert (event.TYPE, event.order_id, event.user_id) == ("order.created", ORDER, USER)
+    assert event.model_dump(include=set(type(order).model_fields)) == order.model_dump()
+    assert event.limits_version == 7
+    assert [(hold.asset, hold.reserved, hold.margin) for hold in event.holds] == [("USDT", Decimal("1001.5"), 0)]
+    assert event.client_order_id == client_order_id(ORDER)
+
+
+def test_create_without_reservation_holds_nothing():
+    [event] = create(command(), order_id=ORDER, user_id=USER, reservation=Reservation("USDT", Decimal(0)))
+    assert event.holds == ()
+
+
+def test_route_names_the_adapter_once():
+    order = pending()
+    events = route(order, "paper")
+    assert types(events) == ["routed"]
+    assert route(after(order, events), "other") == []
+    assert route(submitted(), "paper") == []
+
+
+@pytest.mark.requirement("P8")
+def test_start_submit_is_given_once():
+    order = pending()
+    events = start_submit(order)
+    assert [(event.attempt, event.client_order_id) for event in events] == [(1, order.client_order_id)]
+    assert start_submit(after(order, events)) == []
+
+
+@pytest.mark.parametrize("order", [accepted(), partially_filled(), told(accepted(), report("cancelled"))])
+def test_start_submit_is_refused_later(order):
+    assert start_submit(order) == []
+
+
+def test_start_submit_is_refused_for_an_order_that_was_cancelled_before():
+    order = pending()
+    assert start_submit(after(order, request_cancel(order))) == []
+
+
+def test_record_unknown_follows_a_submit_only():
+    order = submitted()
+    events = record_unknown(order, "timeout")
+    assert types(events) == ["submit_unknown"]
+    unknown = after(order, events)
+    assert (unknown.status, unknown.reason) == ("unknown", "timeout")
+    for other in (unknown, pending(), accepted(), partially_filled(), told(accepted(), report("cancelled"))):
+        assert record_unknown(other, "timeout") == []
+
+
+@pytest.mark.requirement("P8")
+def test_cancel_of_an_unsent_order_ends_it_at_once():
+    order = pending()
+    events = request_cancel(order, "changed my mind")
+    assert types(events) == ["cancel_requested", "cancelled"]
+    order = after(order, events)
+    assert (order.status, order.reserved.amount, order.reason) == ("cancelled", 0, "changed my mind")
+
+
+@pytest.mark.parametrize("order", [submitted(), after(submitted(), record_unknown(submitted(), "x")), accepted()])
+def test_cancel_of_a_sent_order_is_a_request_and_made_once(order):
+    events = request_cancel(order)
+    assert types(events) == ["cancel_requested"]
+    asked = after(order, events)
+    assert (asked.status, asked.pending_cancel) == (order.status, True)
+    assert asked.reserved == order.reserved
+    assert request_cancel(asked) == []
+
+
+def test_cancel_of_an_ended_order_is_nothing():
+    assert request_cancel(told(accepted(), fill("T1", "10"))) == []
+
+
+@pytest.mark.requirement("P8")
+def test_modify_of_a_live_order_reserves_what_is_missing():
+    order = accepted()
+    [event] = modify(order, "1500", quantity="15")
+    assert (event.TYPE, event.quantity, event.price) == ("order.modify_requested", 15, 100)
+    assert (event.reserved_after, event.holds[0].reserved) == (1500, 500)
+    asked = after(order, [event])
+    assert (asked.quantity, asked.reserved.amount, asked.status) == (10, 1500, "accepted")
+    assert modify(asked, "1500", quantity="15") == [], "the same request again"
+
+
+def test_modify_to_less_releases_nothing_before_the_venue_agrees():
+    [event] = modify(accepted(), "500", quantity="5")
+    assert (event.holds, event.reserved_after) == ((), 500)
+
+
+@pytest.mark.parametrize(("quantity", "reserved"), [("15", "1500"), ("5", "500")])
+def test_modify_of_an_unsent_order_is_done_at_once(quantity, reserved):
+    order = pending()
+    events = modify(order, reserved, quantity=quantity)
+    assert types(events) == ["modify_requested", "modified"]
+    order = after(order, events)
+    assert (order.quantity, order.reserved.amount, order.pending_modify) == (Decimal(quantity), Decimal(reserved), None)
+    assert order.status == "pending"
+
+
+def test_modify_that_changes_nothing_is_nothing():
+    assert modify(accepted(), quantity="10", price="100.00") == []
+
+
+def test_modify_of_the_price_keeps_the_quantity():
+    [event] = modify(accepted(), "1100", price="110")
+    assert (event.quantity, event.price) == (10, 110)
+
+
+@pytest.mark.parametrize("order", [submitted(), told(accepted(), report("cancelled"))])
+def test_modify_is_refused_where_the_venue_has_not_proved_an_open_order(order):
+    with pytest.raises(InvalidTransition, match=order.status):
+        modify(order, quantity="5")
+
+
+def test_modify_is_refused_while_another_request_is_under_way():
+    order = accepted()
+    with pytest.raises(InvalidTransition, match="under way"):
+        modify(after(order, modify(order, quantity="5")), request_id=uuid4(), quantity="6")
+    with pytest.raises(InvalidTransition, match="under way"):
+        modify(after(order, request_cancel(order)), quantity="6")
+
+
+@pytest.mark.parametrize("quantity", ["3", "4"])
+def test_modify_is_refused_below_what_is_filled(quantity):
+    with pytest.raises(InvalidValue, match="filled quantity 4") as refused:
+        modify(partially_filled("4"), quantity=quantity)
+    assert refused.value.field == "quantity"
+
+
+def test_modify_of_the_price_is_refused_for_an_order_without_price():
+    order = accepted(order_type="stop", stop_price="90", price=None)
+    with pytest.raises(InvalidValue, match="takes no price"):
+        modify(order, price="95")
