@@ -8,10 +8,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from patriot.store.connections import urls_of
 from patriot.store.embedded import EmbeddedServer
 from patriot.store.migrate import migrate
 from patriot.store.postgres import PostgresStore
-from patriot.store.connections import urls_of
 
 
 @pytest.fixture(scope="session")

@@ -156,6 +156,6 @@ def _changed(balance: Balance, change: BalanceChange) -> Balance:
     after = Balance(
         add(balance.total, change.total), add(balance.reserved, change.reserved), add(balance.margin, change.margin)
     )
-    if max(map(abs, after)) > AMOUNT_MAX:
+    if max(after) > AMOUNT_MAX or min(after) < -AMOUNT_MAX:  # abs() would round to 28 digits
         raise InvalidValue("balance", f"of {change.asset} would be larger than 10^18")
     return after
