@@ -224,6 +224,8 @@ class PositionUpdated(MoneyEvent):
     average_price: Number
     realised_pnl: Number
     total_realised_pnl: Number
+    liquidity: Liquidity = "taker"
+    venue_time: Time | None = None
 
 
 # --- account ---------------------------------------------------------------------------------------------------------

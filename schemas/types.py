@@ -25,12 +25,16 @@ def _no_float(value: object) -> object:
 
 
 def _bounded(value: Decimal) -> Decimal:
-    exponent = value.as_tuple().exponent
-    if not isinstance(exponent, int) or exponent < -MAX_DECIMALS:
+    if _decimals(value) > MAX_DECIMALS and _decimals(value.normalize()) > MAX_DECIMALS:
         raise ValueError(f"must have at most {MAX_DECIMALS} decimals")
     if abs(value) > Decimal(10) ** 18:
         raise ValueError("must not be larger than 10^18")
     return value
+
+
+def _decimals(value: Decimal) -> int:
+    exponent = value.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
 
 
 def _plain(value: Decimal) -> str:

@@ -24,7 +24,7 @@ async def sweep(context: RequestContext) -> None:
     while True:
         await runtime.clock.sleep(age / 2)
         await publish_older_than(context, age)
-        metrics.outbox_depth.set(await runtime.store.outbox_depth())
+        metrics.outbox_depth(feed.name).set(await runtime.store.outbox_depth())
 
 
 async def publish_older_than(context: RequestContext, seconds: float) -> int:

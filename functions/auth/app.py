@@ -16,9 +16,8 @@ async def log_in(command: LogIn, context: Context) -> TokenPair:
     tenant_id = context.runtime.settings.tenant_id
     context.enter_tenant(tenant_id)
     rows = await context.find("users", {"username": command.username.lower(), "status": "active"}, limit=1)
-    verdict = await context.runtime.access.passwords.verify(
-        command.password, rows[0]["password_hash"] if rows else None
-    )
+    stored = rows[0]["password_hash"] if rows else None
+    verdict = await context.runtime.access.passwords.check(stored, command.password)
     if not verdict.matches:
         raise ProblemError(401, "unauthenticated", "username or password is wrong")
     user_id: UUID = rows[0]["id"]

@@ -1,4 +1,4 @@
-"""Decide which venue adapter executes an order. Rule: an order is routed once; live money never goes to a paper route."""
+"""Decide which venue adapter executes an order. Rule: routed once; live money never goes to a paper route."""
 
 from patriot.domain.order_commands import route
 from patriot.runtime.aggregates import ORDER

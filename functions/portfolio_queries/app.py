@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 from fastapi import Query as Parameter
 
-from patriot.domain.money import ZERO, exact
+from patriot.domain.money import ZERO, exact, rounded
 from patriot.domain.order import Order
 from patriot.domain.position import Position, unrealised
 from patriot.runtime.aggregates import ORDER
@@ -169,7 +169,7 @@ async def _position_view(row: Mapping[str, Any], context: RequestContext) -> Pos
 def _profit(row: Mapping[str, Any], instrument: Any, mark: Decimal) -> Decimal:
     value = row["quantity"] * row["average_price"] * instrument.contract_size
     position = Position(row["account_id"], row["instrument"], row["quantity"], value, row["average_price"])
-    return unrealised(position, instrument, mark)
+    return rounded(unrealised(position, instrument, mark))
 
 
 async def _account_ids(context: RequestContext, account_id: UUID | None) -> list[UUID]:

@@ -105,6 +105,8 @@ def apply_fill(
         average_price=_average(step.quantity, step.entry_value, instrument),
         realised_pnl=step.realised,
         total_realised_pnl=position.realised_pnl + step.realised,
+        liquidity=fill.liquidity,
+        venue_time=fill.venue_time,
         postings=_postings(fill, signed, kept_in_base, step, instrument),
         holds=_margin(position, step, instrument, leverage),
     )

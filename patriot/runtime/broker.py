@@ -1,4 +1,4 @@
-"""The embedded runtime's broker: CloudEvents, at least once, in order per aggregate, through the routes a sidecar calls.
+"""The embedded runtime's broker: CloudEvents, at least once, in order per aggregate, on the routes a sidecar calls.
 
 It has no disk of its own. A stored event leaves the outbox only when every subscriber has answered SUCCESS (or the
 event lies in the dead-letter table), so what a crash interrupts is delivered again from the outbox.
@@ -140,7 +140,7 @@ class Broker:
             self._send(topic, message, lambda: None)
             return None
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._send(topic, message, lambda: done.done() or done.set_result(None))  # type: ignore[func-returns-value]
+        self._send(topic, message, lambda: _resolve(done))
         return done
 
     def _send(self, topic: Topic, message: CloudEvent, done: Callable[[], None]) -> None:
@@ -244,7 +244,7 @@ class Broker:
         except Exception:
             log.exception("dead letter not written", consumer=delivery.consumer, type=event.type)
             return False
-        metrics.dead_letters_total.labels(delivery.topic.name, delivery.consumer).inc()
+        metrics.dead_letters(delivery.topic.name, delivery.consumer).inc()
         log.error("dead letter", consumer=delivery.consumer, type=event.type, id=event.id, reason=reason)
         return True
 
@@ -262,3 +262,8 @@ class Broker:
     @property
     def idle(self) -> bool:
         return not self.pending and not self._published
+
+
+def _resolve(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 from pydantic import BaseModel
 
-from patriot.domain.balances import changes_of, ledger_rows
+from patriot.domain.balances import changes_of
+from patriot.domain.ledger import entries_of
 from patriot.domain.instrument import Instrument
 from patriot.runtime.cloudevent import CloudEvent
 from patriot.runtime.ports import Response, Runtime
@@ -261,7 +262,7 @@ class RequestContext:
             for number, event in enumerate(change.events, loaded.version + 1):
                 if isinstance(event, MoneyEvent):
                     balances += _balance_changes(event)
-                    rows += [Row("ledger_entries", row) for row in ledger_rows(event, f"{loaded.stream.id}:{number}")]
+                    rows += ledger_rows(event, loaded.stream.id, number, self.now())
         return Commit(
             self.origin,
             self.now(),
@@ -301,6 +302,27 @@ def _balance_changes(event: MoneyEvent) -> list[BalanceChange]:
     return [
         BalanceChange(event.account_id, delta.asset, delta.total, delta.reserved, delta.margin, delta.required)
         for delta in changes_of(event)
+    ]
+
+
+def ledger_rows(event: MoneyEvent, aggregate_id: UUID, version: int, when: datetime) -> list[Row]:
+    """The `ledger_entries` rows of an event: its postings, checked to balance."""
+    posting_id = uuid5(aggregate_id, str(version))
+    return [
+        Row(
+            "ledger_entries",
+            {
+                "posting_id": posting_id,
+                "entry_no": entry.line,
+                "account_code": entry.ledger,
+                "account_id": entry.account_id,
+                "asset": entry.asset,
+                "amount": entry.amount,
+                "description": event.TYPE,
+                "posted_at": when,
+            },
+        )
+        for entry in entries_of(event)
     ]
 
 

@@ -15,7 +15,7 @@ from patriot.runtime.context import RequestContext
 from patriot.runtime.ports import Runtime
 from patriot.security.errors import TokenRefused
 from patriot.store.api import PUBLIC_TENANT, Origin
-from patriot.telemetry import correlation
+from patriot.telemetry.correlation import accept_correlation_id, correlated, new_correlation_id
 from patriot.telemetry.metrics import metrics
 
 
@@ -40,14 +40,14 @@ class Edge:
         started = self._runtime.clock.monotonic()
         answer = _Answer(send, context.origin.correlation_id)
         self.active += 1
-        token = correlation.set_current(context.origin.correlation_id)
         try:
-            await self._handle(scope, receive, answer, headers, context)
+            with correlated(context.origin.correlation_id):
+                await self._handle(scope, receive, answer, headers, context)
         finally:
-            correlation.reset_current(token)
             self.active -= 1
             seconds = self._runtime.clock.monotonic() - started
-            metrics.request(self._service, scope["method"], _route(scope), answer.status, seconds)
+            handle = metrics.http(self._service, scope["method"], _route(scope), answer.status)
+            handle.observe(seconds, context.origin.correlation_id)
 
     async def _handle(
         self, scope: Scope, receive: Receive, answer: "_Answer", headers: dict[bytes, bytes], context: RequestContext
@@ -68,9 +68,9 @@ class Edge:
     def _context(self, headers: dict[bytes, bytes]) -> RequestContext:
         given = headers.get(b"x-correlation-id", b"").decode("latin-1")
         if not given:
-            metrics.without_correlation_id(self._service)
+            metrics.without_correlation_id(self._service).inc()
         runtime = self._runtime
-        identifier = correlation.accept(given, runtime.clock, runtime.random)
+        identifier = accept_correlation_id(given, runtime.clock, runtime.ids)
         return RequestContext(runtime, self._service, Origin(PUBLIC_TENANT, "", identifier))
 
 
@@ -122,5 +122,5 @@ def _route(scope: Scope) -> str:
 
 def system_context(runtime: Runtime, service: str, tenant_id: UUID = PUBLIC_TENANT) -> RequestContext:
     """The context of a feed's task: no user, a correlation id of its own."""
-    identifier = correlation.new(runtime.clock, runtime.random)
+    identifier = new_correlation_id(runtime.clock, runtime.ids)
     return RequestContext(runtime, service, Origin(tenant_id, f"service:{service}", identifier))

@@ -274,15 +274,16 @@ def _delivery(subscription: Subscription) -> Callable[[Request], Awaitable[Respo
 
     async def deliver(request: Request) -> Response:
         context: RequestContext = request.scope["patriot"]
+        if not context.caller:
+            return Response(status_code=403)
         try:
-            context.require(INTERNAL)
             event = context.event = decode(await request.body())
             context.origin = event.origin
             await handler(decode_data(event), context)
         except AlreadyProcessed:
             return _status(SUCCESS)
         except (InvalidCloudEvent, ValidationError, DomainError, ValueError) as error:
-            log.error("poison message", topic=subscription.topic.name, type=subscription.type, reason=str(error))
+            log.warning("poison message", topic=subscription.topic.name, type=subscription.type, reason=str(error))
             return _status(DROP)
         except Exception as error:  # noqa: BLE001 - everything else may pass: the broker delivers again
             log.warning("delivery failed", topic=subscription.topic.name, type=subscription.type, reason=repr(error))
