@@ -56,9 +56,13 @@ class EmbeddedError(Exception):
 
 
 class EmbeddedServer:
-    """One server for one folder. `start` and `stop` block for up to some seconds; `with` does both."""
+    """One server for one folder. `start` and `stop` block for up to some seconds; `with` does both.
 
-    def __init__(self, folder: Path) -> None:
+    `settings` are PostgreSQL's own, on top of SETTINGS.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = {**SETTINGS, **(settings or {})}
         self._account = account_for(folder / "data")
         self.folder = _reachable(folder.absolute(), self._account)
         self._data = self.folder / "data"
@@ -151,7 +155,7 @@ class EmbeddedServer:
 
     def _launch(self) -> None:
         (self._data / "postmaster.pid").unlink(missing_ok=True)  # `pid` has just told that no server runs
-        settings = {**SETTINGS, "unix_socket_directories": str(self._socket)}
+        settings = {**self._settings, "unix_socket_directories": str(self._socket)}
         command = [str(self._program("postgres")), "-D", str(self._data)]
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "server.log").open("ab") as log:
