@@ -1,0 +1,51 @@
+# `make` bootstraps its own virtual environment; nothing else is needed but Python >= 3.11.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+FAST := not slow and not postgres
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check ci bench requirements lock clean
+
+help:  ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(READY)  ## run the platform: market, orders, portfolio; Ctrl-C stops everything
+	@$(BIN)/patriot up $(ARGS)
+
+test: $(READY) lint  ## lint, types, imports and every test
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage report --include='patriot/domain/*,patriot/protocols/*' --fail-under=95 --skip-covered
+
+check: $(READY) lint  ## lint, types, imports, fast tests: before every commit
+	$(BIN)/pytest -q -m '$(FAST)' $(ARGS)
+
+.PHONY: lint
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+ci: test  ## what CI runs
+
+bench: $(READY)  ## measure, against peers and limits; writes docs/benchmarks.md
+	$(BIN)/python -m tests.bench $(ARGS)
+
+requirements: $(READY)  ## which requirement ids have a passing test, and which have none
+	$(BIN)/python -m tests.requirements $(ARGS)
+
+lock: $(READY)  ## resolve the dependencies anew
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
+
+clean:  ## remove the virtual environment, caches and local data
+	rm -rf $(VENV) .patriot .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@

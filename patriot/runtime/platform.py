@@ -1,0 +1,105 @@
+"""The whole platform in one process: store, keys, host and the public port, started in order, stopped in reverse."""
+
+import asyncio
+import contextlib
+import random
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import uvicorn
+
+from patriot.runtime import discovery
+from patriot.runtime.access import Access
+from patriot.runtime.clock import SystemClock, SystemIds
+from patriot.runtime.embedded import Host, Parts
+from patriot.runtime.settings import Settings
+from patriot.security.keys import KeyRing
+from patriot.store.api import Store
+from patriot.store.open import open_store
+
+KEY_FILE = "keys.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    host: Host
+    url: str
+
+
+@asynccontextmanager
+async def platform(settings: Settings) -> AsyncIterator[Platform]:
+    """Run everything until the block ends.
+
+    Raises:
+        EmbeddedError, MigrationRefused, StartRefused, StoreUnavailable, KeyRingError, OSError (port in use).
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    async with open_store(settings.data_dir / "postgres", settings.database_url or "") as store:
+        host = make_host(settings, store)
+        async with serving(host, settings) as url:
+            await host.start()
+            try:
+                yield Platform(host, url)
+            finally:
+                await host.stop()
+
+
+def make_host(settings: Settings, store: Store) -> Host:
+    """The host with the system's clock, ids and randomness and the installation's keys."""
+    clock = SystemClock()
+    parts = Parts(discovery.functions(), discovery.feeds())
+    ring = KeyRing.load_or_create(settings.data_dir / KEY_FILE)
+    access = Access(
+        ring,
+        clock,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        app_ids=[part.name for part in parts.all],
+    )
+    return Host(
+        parts,
+        settings=settings,
+        store=store,
+        access=access,
+        clock=clock,
+        ids=SystemIds(),
+        random=random.Random(secrets.randbits(64)),
+        secrets={},
+    )
+
+
+@asynccontextmanager
+async def serving(host: Host, settings: Settings) -> AsyncIterator[str]:
+    """Serve the public edge on one port; the block gets its URL. Signals stay with the caller."""
+    listener = _listen(settings.host, settings.port)
+    config = uvicorn.Config(host.public, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server._serve(sockets=[listener]))  # noqa: SLF001 - `serve` would take the signals
+    address, port = listener.getsockname()[:2]
+    try:
+        while not server.started:
+            if task.done():
+                task.result()
+            await asyncio.sleep(0.01)
+        yield f"http://{address}:{port}"
+    finally:
+        server.should_exit = True
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        listener.close()
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            error.errno, f"cannot listen on {address}:{port} ({error.strerror}); set PATRIOT_PORT to a free port"
+        ) from None
+    return listener
