@@ -12,6 +12,7 @@ database. In a cluster it comes from a mounted secret; a part that only checks u
 
 import base64
 import os
+import re
 import secrets
 import stat
 from collections.abc import Mapping
@@ -20,12 +21,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from patriot.security.errors import KeyRingError
 
 SYMMETRIC_KEY_BYTES = 32
+KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 EXPOSED = stat.S_IRWXO | stat.S_IWGRP  # group read stays allowed: it is how Kubernetes mounts a secret
 
 
@@ -131,13 +134,14 @@ class KeyRing:
         """Replace the file, whole or not at all."""
         temporary = _write_temporary(path, self.to_json())
         temporary.replace(path)
+        _sync_folder(path)
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
         try:
             file = msgspec.json.decode(text, type=_KeyFile)
             return cls(_signing_keys(file.users), _symmetric_keys(file.services), _symmetric_keys(file.vault))
-        except (msgspec.MsgspecError, ValueError):
+        except (msgspec.MsgspecError, UnsupportedAlgorithm, ValueError, TypeError):
             # `from None`: the causes quote the text that they could not read, which is key material
             raise KeyRingError("the key file is broken; restore it from its backup") from None
 
@@ -183,6 +187,8 @@ def _signing_set(keys: SigningKeys) -> _KeySet:
 def _known(keys: _KeySet) -> str:
     if keys.current not in keys.keys:
         raise ValueError("the current key is absent")
+    if not all(KEY_ID.fullmatch(name) for name in keys.keys):
+        raise ValueError("a key id has a character that envelopes and tokens do not carry")
     return keys.current
 
 
@@ -211,6 +217,7 @@ def _write_once(path: Path, text: bytes) -> None:
     temporary = _write_temporary(path, text)
     try:
         path.hardlink_to(temporary)  # unlike a rename, this fails where another process was first
+        _sync_folder(path)
     except FileExistsError:
         return
     finally:
@@ -226,3 +233,12 @@ def _write_temporary(path: Path, text: bytes) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return temporary
+
+
+def _sync_folder(path: Path) -> None:
+    """A power cut must not take the name away: credentials sealed with these keys would be lost for good."""
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

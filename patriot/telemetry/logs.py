@@ -70,12 +70,12 @@ def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 def _console(*, colours: bool) -> Callable[[WrappedLogger, str, EventDict], str]:
     def render(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-        context = dict(event["context"])
-        trace = context.pop("exception", None)
+        context = {name: _visible(str(value)) for name, value in event["context"].items() if name != "exception"}
+        trace = event["context"].get("exception")
         level = f"{event['level']:<8}"
         if colours:
             level = f"\x1b[{_COLOURS.get(event['level'], '0')}m{level}\x1b[0m"
-        parts = [str(event["timestamp"])[11:23], level, f"{event['service']:<20}", event["message"]]
+        parts = [str(event["timestamp"])[11:23], level, f"{event['service']:<20}", _visible(event["message"])]
         parts += [f"{key}={value}" for key, value in context.items()]
         if event["duration_ms"] is not None:
             parts.append(f"{event['duration_ms']:.1f}ms")
@@ -86,6 +86,11 @@ def _console(*, colours: bool) -> Callable[[WrappedLogger, str, EventDict], str]
     return render
 
 
+def _visible(text: str) -> str:
+    """Control characters spelled out: what a stranger sent must not move the cursor or forge a line."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class _Forward(logging.Handler):
     """Sends the log lines of libraries through our pipeline."""
 
@@ -93,7 +98,15 @@ class _Forward(logging.Handler):
         fields: dict[str, Any] = {"logger": record.name}
         if record.exc_info:
             fields["exc_info"] = record.exc_info
-        structlog.get_logger().log(record.levelno, record.getMessage(), **fields)
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)  # libraries invent levels
+        structlog.get_logger().log(level, _text(record), **fields)
+
+
+def _text(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):  # arguments that do not fit the library's own format
+        return str(record.msg)
 
 
 def _forward_libraries(level: str) -> None:
