@@ -43,10 +43,10 @@ class Book:
         self._owners[order.ticket] = order
         self.reduce_only[order.is_buy] += order.reduce_only
 
-    def remove(self, order: Order) -> None:
-        """Take a resting order out; one that does not rest is left alone."""
+    def remove(self, order: Order, price: int = 0) -> None:
+        """Take a resting order out (of `price`, where its own was changed); one that does not rest is left alone."""
         if order.ticket:
-            self._change(order.is_buy, order.price_units, -self._engine.cancel(order.ticket))
+            self._change(order.is_buy, price or order.price_units, -self._engine.cancel(order.ticket))
             self._disown(order)
 
     def shrink(self, order: Order, left_units: int) -> None:
@@ -124,7 +124,7 @@ class Book:
         return Quote(self.instrument_id, bid, bids, ask, asks, self.sequence, time_ms)
 
     def take_delta(self, time_ms: int) -> BookDelta | None:
-        """Return the levels changed since the last call as the next delta of the sequence; None where there are none."""
+        """Return the levels changed since the last call as the next delta, None where there are none."""
         bids, asks = self._changed[True], self._changed[False]
         if not bids and not asks:
             return None

@@ -5,11 +5,28 @@ Three accounts belong to the venue: `fees` collects commissions, `insurance` pay
 a derivative's from the wallet of its settle asset.
 """
 
+from typing import NamedTuple
+
 from feeds.venue.accounts import Account, Holding, Position, WalletName
 from feeds.venue.amounts import RATE_ONE, fee_on, rate_of
 from feeds.venue.errors import InsufficientBalance
 from feeds.venue.market import MarketState
 from feeds.venue.orders import Fill, Order
+
+
+class Match(NamedTuple):
+    """Two sides that met: price and quantity in units."""
+
+    price: int
+    quantity: int
+    trade_id: int
+    time_ms: int
+
+
+class _Booked(NamedTuple):
+    fee: int
+    fee_asset: str
+    realised: int
 
 
 class Clearing:
@@ -94,23 +111,22 @@ class Clearing:
         if order.reduce_only:
             return
         position = account.position(market.instrument)
-        buys, sells = (notional, 0) if order.is_buy else (0, notional)
-        if not account.unlimited:
-            self._check_margin(account, market, position, buys, sells, order)
+        if not account.unlimited and self._margin_needed(position, market, order, notional) > self.margin_available(
+            account, market.instrument.settle
+        ):
+            raise InsufficientBalance(f"{market.instrument.settle}: margin is insufficient")
         self._hold(account, order, notional)
 
-    def _check_margin(
-        self, account: Account, market: MarketState, position: Position, buys: int, sells: int, order: Order
-    ) -> None:
+    def _margin_needed(self, position: Position, market: MarketState, order: Order, notional: int) -> int:
+        """Return what `notional` more of the order asks of the free margin: margin added, loss on opening, fee."""
         mark = market.mark or order.price_units
+        buys, sells = (notional, 0) if order.is_buy else (0, notional)
         added = position.initial_margin(mark, buys, sells) - position.initial_margin(mark)
         if added <= 0:
-            return
+            return 0
         value = order.left_units * mark * market.notional_factor
         opening_loss = max(buys - value, 0) if order.is_buy else max(value - sells, 0)
-        needed = added + opening_loss + fee_on(buys + sells, market.taker_rate)
-        if needed > self.margin_available(account, market.instrument.settle):
-            raise InsufficientBalance(f"{market.instrument.settle}: margin is insufficient")
+        return added + opening_loss + fee_on(notional, market.taker_rate)
 
     def release(self, account: Account, order: Order, amount: int | None = None) -> None:
         """Give back `amount` of what the order holds, or all of it."""
@@ -136,51 +152,35 @@ class Clearing:
 
     # settlement
 
-    def settle(
-        self,
-        market: MarketState,
-        order: Order,
-        price: int,
-        quantity: int,
-        trade_id: int,
-        now_ms: int,
-        *,
-        is_maker: bool,
-    ) -> Fill:
+    def settle(self, account: Account, market: MarketState, order: Order, match: Match, *, is_maker: bool) -> Fill:
         """Book one side of a match: its money, its position, its order's cumulative figures."""
-        account = self.accounts[order.account]
-        notional = price * quantity * market.notional_factor
+        quantity = match.quantity
+        notional = match.price * quantity * market.notional_factor
         self.release(account, order, self._held_for(market, order, quantity, notional))
         rate = market.maker_rate if is_maker else market.taker_rate
-        fee, fee_asset, realised = self._book(account, market, quantity if order.is_buy else -quantity, notional, rate)
+        booked = self._book(account, market, quantity if order.is_buy else -quantity, notional, rate)
         order.filled_units += quantity
         order.filled_amount += notional
-        order.fee_amount += fee
-        order.fee_asset = fee_asset
+        order.fee_amount += booked.fee
+        order.fee_asset = booked.fee_asset
+        if market.instrument.is_derivative:
+            account.position(market.instrument).updated_ms = match.time_ms
         return Fill(
-            trade_id, order.id, order.client_order_id, account.name, market.instrument, order.side, price, quantity,
-            notional, is_maker, fee, fee_asset, realised, now_ms,
+            match.trade_id, order.id, order.client_order_id, account.name, market.instrument, order.side, match.price,
+            quantity, notional, is_maker, booked.fee, booked.fee_asset, booked.realised, match.time_ms,
         )  # fmt: skip
 
-    def settle_external(self, market: MarketState, price: int, signed_quantity: int) -> None:
-        """Book an external level's side of a match with the house, free of fees."""
+    def settle_external(self, account: Account, market: MarketState, price: int, signed_quantity: int) -> None:
+        """Book the side of a match that is no order's, free of fees: with the house, or with the insurance."""
         notional = price * abs(signed_quantity) * market.notional_factor
-        self._book(self.house, market, signed_quantity, notional, 0)
-
-    def take_over(self, market: MarketState, price: int, signed_quantity: int) -> None:
-        """Book the other side of a liquidation that found no liquidity with the insurance account."""
-        notional = price * abs(signed_quantity) * market.notional_factor
-        self._book(self.insurance, market, signed_quantity, notional, 0)
+        self._book(account, market, signed_quantity, notional, 0)
 
     def _held_for(self, market: MarketState, order: Order, quantity: int, notional: int) -> int:
         if not market.instrument.is_derivative and not order.is_buy:
             return quantity * market.base_factor
         return order.price_units * quantity * market.notional_factor if order.price_units else notional
 
-    def _book(
-        self, account: Account, market: MarketState, signed_quantity: int, notional: int, rate: int
-    ) -> tuple[int, str, int]:
-        """Return fee, fee asset, realised profit."""
+    def _book(self, account: Account, market: MarketState, signed_quantity: int, notional: int, rate: int) -> _Booked:
         instrument = market.instrument
         if instrument.is_derivative:
             return self._book_derivative(account, market, signed_quantity, notional, rate)
@@ -195,11 +195,11 @@ class Clearing:
             self.add(account, "spot", instrument.base, -base)
         if fee:
             self.add(self.fees, "spot", fee_asset, fee)
-        return fee, fee_asset, 0
+        return _Booked(fee, fee_asset, 0)
 
     def _book_derivative(
         self, account: Account, market: MarketState, signed_quantity: int, notional: int, rate: int
-    ) -> tuple[int, str, int]:
+    ) -> _Booked:
         instrument = market.instrument
         position = account.position(instrument)
         realised = position.apply(signed_quantity, notional)
@@ -212,7 +212,7 @@ class Clearing:
             self.holders[instrument.id][account.name] = None
         else:
             self.holders[instrument.id].pop(account.name, None)
-        return fee, instrument.settle, realised
+        return _Booked(fee, instrument.settle, realised)
 
     def pay_funding(self, market: MarketState) -> dict[str, int]:
         """Longs pay shorts where the rate is positive; each payment is rounded against its payer, the rest insures.

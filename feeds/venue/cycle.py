@@ -1,4 +1,4 @@
-"""The frame around every command. Rule: what is due comes first, then the command, then its consequences, then the news.
+"""The frame around a command. Rule: what is due comes first, then the command, its consequences, and then the news.
 
 Consequences are stops that fire, reduce-only orders that lost their position, and liquidations; each may cause more,
 so they repeat until prices rest. News are balances and positions, book deltas and quotes, then everything is delivered.
@@ -8,7 +8,7 @@ A listener that calls the exchange starts a frame of its own after the current o
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from feeds.venue.accounts import WalletName
+from feeds.venue.accounts import Account, PositionView, WalletName
 from feeds.venue.book import Book
 from feeds.venue.clearing import Clearing
 from feeds.venue.events import AccountUpdate, Events
@@ -25,6 +25,7 @@ class Cycle:
 
     def __init__(
         self,
+        *,
         markets: dict[str, MarketState],
         clearing: Clearing,
         execution: Execution,
@@ -101,20 +102,19 @@ class Cycle:
     def _publish(self, reason: str, differences: dict[tuple[str, WalletName], int]) -> None:
         for (name, wallet), (assets, instrument_ids) in self._clearing.touched.items():
             if self._events.hears_account(name):
+                account = self._clearing.accounts[name]
+                balances = tuple(balance(self._clearing, account, wallet, asset) for asset in assets)
+                positions = tuple(self._position(account, instrument_id) for instrument_id in instrument_ids)
                 difference = differences.get((name, wallet), 0)
-                self._events.account(self._update(name, wallet, reason, list(assets), list(instrument_ids), difference))
+                now_ms = self._execution.now_ms
+                self._events.account(AccountUpdate(name, wallet, reason, balances, positions, difference, now_ms))
         self._clearing.touched.clear()
         for instrument_id, book in self._dirty.items():
             self._publish_book(self._markets[instrument_id], book)
         self._dirty.clear()
 
-    def _update(
-        self, name: str, wallet: WalletName, reason: str, assets: list[str], instrument_ids: list[str], difference: int
-    ) -> AccountUpdate:
-        account = self._clearing.accounts[name]
-        balances = tuple(balance(self._clearing, account, wallet, asset) for asset in assets)
-        positions = tuple(position_view(self._clearing, account, account.positions[one]) for one in instrument_ids)
-        return AccountUpdate(name, wallet, reason, balances, positions, difference, self._execution.now_ms)
+    def _position(self, account: Account, instrument_id: str) -> PositionView:
+        return position_view(self._clearing, account, account.positions[instrument_id])
 
     def _publish_book(self, market: MarketState, book: Book) -> None:
         delta = book.take_delta(self._execution.now_ms)

@@ -21,6 +21,7 @@ from decimal import Decimal
 
 from feeds.venue.accounts import Account, WalletName
 from feeds.venue.admission import admit, price_units, quantity_units
+from feeds.venue.amendment import Amendment, Terms
 from feeds.venue.amounts import amount_of
 from feeds.venue.cycle import Cycle
 from feeds.venue.errors import (
@@ -28,16 +29,16 @@ from feeds.venue.errors import (
     InsufficientBalance,
     InvalidRequest,
     LeverageRejected,
-    NothingToAmend,
     UnknownOrder,
 )
 from feeds.venue.execution import Execution
+from feeds.venue.external import External
 from feeds.venue.liquidation import Liquidation
 from feeds.venue.orders import NewOrder, Order, OrderStatus, Reason
 from feeds.venue.queries import Queries
 from patriot.domain.instrument import Instrument
 from patriot.domain.money import decimal_of
-from patriot.protocols.market import BookDelta, BookSnapshot, MarkPrice, Trade
+from patriot.protocols.market import BookDelta, BookSnapshot, MarkPrice, Quote, Trade
 
 HISTORY_MAX = 100_000
 
@@ -63,9 +64,17 @@ class Exchange(Queries):
         self._client_ids_forever = client_ids_forever
         self._orders_count = 0
         self._execution = Execution(self._markets, self._clearing, self._events)
+        self._amendment = Amendment(self._clearing, self._execution)
+        self._external = External(self._clearing, self._execution)
         liquidation = Liquidation(self._clearing, self._execution, self._next_order_id)
         self._cycle = Cycle(
-            self._markets, self._clearing, self._execution, liquidation, self._events, now_ms, self._dirty
+            markets=self._markets,
+            clearing=self._clearing,
+            execution=self._execution,
+            liquidation=liquidation,
+            events=self._events,
+            now_ms=now_ms,
+            dirty=self._dirty,
         )
         self._differences: dict[tuple[str, WalletName], int] = {}
 
@@ -150,13 +159,12 @@ class Exchange(Queries):
         with self._command("order"):
             order = self._open_order(account, instrument_id, order_id, client_order_id)
             market = self._market(instrument_id)
-            new_price = order.price_units if price is None else price_units(market, price, "price")
-            new_quantity = order.quantity_units if quantity is None else quantity_units(market, quantity)
-            new_trigger = order.trigger_units
-            if trigger_price is not None:
-                new_trigger = price_units(market, trigger_price, "trigger_price")
-            _check_amend(order, new_price, new_quantity, new_trigger)
-            self._execution.amend(account, market, order, new_price, new_quantity, new_trigger)
+            terms = Terms(
+                order.price_units if price is None else price_units(market, price, "price"),
+                order.quantity_units if quantity is None else quantity_units(market, quantity),
+                order.trigger_units if trigger_price is None else price_units(market, trigger_price, "trigger_price"),
+            )
+            self._amendment.amend(account, market, order, terms)
             return order
 
     # positions
@@ -191,26 +199,19 @@ class Exchange(Queries):
             self._execution.price_moved(market)
 
     def external_book(self, news: BookSnapshot | BookDelta) -> None:
-        """Set external levels. A level that crosses an order of ours fills it; one that crosses stale news drops that."""
+        """Set external levels of the book (rules in `feeds.venue.external`)."""
         with self._command("order"):
-            market = self._market(news.instrument)
-            for buy, levels in ((True, news.bids), (False, news.asks)):
-                if isinstance(news, BookSnapshot):
-                    kept = {price for price, _ in levels}
-                    gone = [(price, 0) for price in market.book.external_prices(buy) if price not in kept]
-                    self._execution.external_levels(market, gone, buy=buy)
-                self._execution.external_levels(market, [level for level in levels if not level[1]], buy=buy)
-            for buy, levels in ((True, news.bids), (False, news.asks)):
-                self._execution.external_levels(market, [level for level in levels if level[1]], buy=buy)
+            self._external.book(self._market(news.instrument), news)
+
+    def external_quote(self, quote: Quote) -> None:
+        """Make a quote the whole external book, for sources that have no depth."""
+        with self._command("order"):
+            self._external.quote(self._market(quote.instrument), quote)
 
     def external_trade(self, trade: Trade) -> None:
-        """Let a recorded trade meet our resting orders, then print it.
-
-        Orders better than its price fill first; at its price it uses up the queue from the front. All our fills
-        together never exceed its quantity.
-        """
+        """Let a trade that happened elsewhere meet the resting orders, then print it as it is."""
         with self._command("order"):
-            self._execution.external_trade(self._market(trade.instrument), trade)
+            self._external.trade(self._market(trade.instrument), trade)
 
     # parts
 
@@ -246,14 +247,3 @@ def _positive(amount: Decimal) -> int:
     if not amount.is_finite() or amount <= 0:
         raise InvalidRequest("amount", "must be positive")
     return amount_of(amount)
-
-
-def _check_amend(order: Order, price: int, quantity: int, trigger: int) -> None:
-    if (price, quantity, trigger) == (order.price_units, order.quantity_units, order.trigger_units):
-        raise NothingToAmend("the amend changes nothing")
-    if quantity <= order.filled_units:
-        raise InvalidRequest("quantity", "must be more than what is filled")
-    if price and not order.price_units:
-        raise InvalidRequest("price", "does not go with a market order")
-    if trigger != order.trigger_units and order.status is not OrderStatus.UNTRIGGERED:
-        raise InvalidRequest("trigger_price", "the order is already triggered")

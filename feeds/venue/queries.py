@@ -43,10 +43,8 @@ class Queries:
 
     def order(self, account: Account, instrument_id: str, *, order_id: int = 0, client_order_id: str = "") -> Order:
         """Return an order, open or remembered; of several with one client id the newest. Raises UnknownOrder."""
-        if order_id:
-            found = account.by_id.get(order_id)
-        else:
-            found = account.by_client_id.get((instrument_id, client_order_id))
+        key = (instrument_id, client_order_id)
+        found = account.by_id.get(order_id) if order_id else account.by_client_id.get(key)
         if found is None or found.instrument.id != instrument_id:
             raise UnknownOrder("the order does not exist")
         return found
