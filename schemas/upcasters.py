@@ -60,10 +60,9 @@ def decode_event(event_type: str, schema_version: int, data: bytes) -> Event:
     try:
         if schema_version == event.SCHEMA:
             return event.model_validate_json(data)
-        fields = orjson.loads(data)
-        return event.model_validate(_upcast(event, schema_version, fields) if isinstance(fields, dict) else fields)
-    except (ValidationError, orjson.JSONDecodeError) as error:
-        raise MalformedEvent(f"{event_type} version {schema_version}: {error}") from error
+        return event.model_validate(_upcast(event, schema_version, orjson.loads(data)))
+    except (ValidationError, orjson.JSONDecodeError, LookupError, TypeError) as error:  # an upcaster may miss a field
+        raise MalformedEvent(f"{event_type} version {schema_version}: {error!r}") from error
 
 
 def _upcast(event: type[Event], version: int, fields: Fields) -> Fields:
