@@ -74,10 +74,10 @@ def test_hand_made_token_with_every_claim_is_accepted() -> None:
     assert tokens().verify(signed(claims()), NOW) == ANN
 
 
-@given(st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1)), st.integers(1, 3600), st.floats(0, 0.999))
+@given(st.timedeltas(timedelta(0), timedelta(days=20_000)), st.integers(1, 3600), st.floats(0, 0.999))
 @settings(max_examples=50, deadline=None)
-def test_token_is_accepted_during_its_life_and_not_after(start: datetime, seconds: int, part_of_life: float) -> None:
-    now, life = start.replace(tzinfo=UTC), timedelta(seconds=seconds)
+def test_token_is_accepted_during_its_life_and_not_after(later: timedelta, seconds: int, part_of_life: float) -> None:
+    now, life = NOW + later, timedelta(seconds=seconds)
     token = tokens().issue(ANN, now, life)
     assert tokens().verify(token, now + life * part_of_life - timedelta(milliseconds=1)) == ANN
     with pytest.raises(TokenExpired):
