@@ -14,8 +14,8 @@ import msgspec
 from pydantic import BaseModel
 
 from patriot.domain.balances import changes_of
-from patriot.domain.ledger import entries_of
 from patriot.domain.instrument import Instrument
+from patriot.domain.ledger import entries_of
 from patriot.runtime.cloudevent import CloudEvent
 from patriot.runtime.ports import Response, Runtime
 from patriot.runtime.problem import ProblemError, forbidden, not_found, unauthenticated

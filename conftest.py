@@ -1,0 +1,3 @@
+"""Loads the project's own pytest plugin: which requirement is proved by which passing test."""
+
+pytest_plugins = ("tests.requirements",)
