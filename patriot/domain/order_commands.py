@@ -1,6 +1,6 @@
 """What we decide on an order before the venue speaks. Rule: each decision is made once; repeated, it gives no event."""
 
-from base64 import b32encode
+from base64 import b32decode, b32encode
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,18 @@ from schemas.events import (
 def client_order_id(order_id: UUID, attempt: int = 1) -> str:
     """Our name for the order at the venue: 28 characters of a-z, 2-7 and "-", unique per order and attempt."""
     return f"{b32encode(order_id.bytes).decode().rstrip('=').lower()}-{attempt}"
+
+
+def order_id_of(name: str) -> UUID | None:
+    """The order that a client order id names; None where it is not one of ours."""
+    code, _, attempt = name.partition("-")
+    if len(code) != 26 or not attempt.isdecimal():
+        return None
+    try:
+        order_id = UUID(bytes=b32decode(code.upper() + "======"))
+    except ValueError:
+        return None
+    return order_id if client_order_id(order_id, int(attempt)) == name else None
 
 
 def ids(order: Order) -> dict[str, Any]:

@@ -47,8 +47,9 @@ class RiskContext:
     """One order and what surrounds it.
 
     `order` is the order as it will be: for a modification with its new quantity and price, and then `filled_quantity`
-    is done already and `reserved` is held for it already. `open_orders` and `open_notional` leave this order out.
-    `halted` names the scopes whose kill switch is on.
+    is done already and `reserved` is held for it already. `open_orders` counts the account's; `open_notional` is what
+    those of the same instrument and side are worth in the quote asset. Both leave this order out. `halted` names the
+    scopes whose kill switch is on.
     """
 
     order: CreateOrder

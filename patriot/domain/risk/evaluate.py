@@ -5,9 +5,9 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from patriot.domain.money import exact
+from patriot.domain.money import AMOUNT_MAX, exact
 from patriot.domain.risk import rules
-from patriot.domain.risk.context import Approved, RiskContext, Rule, Verdict
+from patriot.domain.risk.context import Approved, Denied, RiskContext, Rule, Verdict
 from patriot.domain.risk.reservation import reservation_for
 
 
@@ -26,4 +26,7 @@ def evaluate(context: RiskContext, rules_in_order: Sequence[Rule] | None = None)
         denied = rule(context)
         if denied:
             return denied
-    return Approved(reservation_for(context), context.limits.version)
+    reservation = reservation_for(context)
+    if reservation.amount > AMOUNT_MAX:
+        return Denied("buying_power", f"would reserve more than {AMOUNT_MAX} {reservation.asset}", "quantity")
+    return Approved(reservation, context.limits.version)

@@ -78,7 +78,7 @@ def test_changes_are_one_per_asset_sorted_and_without_zeros():
 )
 @pytest.mark.requirement("B11")
 def test_a_whole_life_leaves_nothing_reserved_and_cash_as_traded(parts, fee_asset, kind):
-    """From created to the end: what is left of the holds is the position's margin, what is left of cash is the trade."""
+    """What is left of the holds is the position's margin, what is left of cash is the trade."""
     [created] = create(command(), order_id=ORDER, user_id=USER, reservation=Reservation("USDT", Decimal(1001)))
     order, position, events = submitted(reserved="1001"), Position(ACCOUNT, "BINANCE:BTC/USDT"), [created]
     reports = [fill(f"T{number}", str(part), "99", fee_asset=fee_asset) for number, part in enumerate(parts)]

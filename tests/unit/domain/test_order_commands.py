@@ -13,6 +13,7 @@ from patriot.domain.order import Order, Reservation
 from patriot.domain.order_commands import (
     client_order_id,
     create,
+    order_id_of,
     record_unknown,
     request_cancel,
     request_modify,
@@ -50,6 +51,34 @@ def test_client_order_id_fits_every_venue_and_is_unique(order_id, attempt):
     assert re.fullmatch(r"[a-z2-7]{26}-\d", name), "at most 32 characters, no special ones"
     assert name != client_order_id(order_id, attempt + 1)
     assert name != client_order_id(uuid4(), attempt)
+
+
+@given(order_id=st.uuids(), attempt=st.integers(1, 99))
+def test_order_id_is_read_back_from_its_client_order_id(order_id: UUID, attempt: int):
+    assert order_id_of(client_order_id(order_id, attempt)) == order_id
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "manual-1",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaa-x",
+        "1" * 26 + "-1",
+        "a" * 27 + "-1",
+        "a" * 25 + "b-1",
+        "a" * 26 + "-01",
+    ],
+)
+def test_order_id_of_a_foreign_name_is_none(name: str):
+    assert order_id_of(name) is None
+
+
+@given(st.text())
+def test_order_id_of_any_text_raises_nothing(name: str):
+    order_id_of(name)
+    order_id_of(f"{name[:26]:a<26}-1")
 
 
 @pytest.mark.requirement("P8")

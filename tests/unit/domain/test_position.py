@@ -64,7 +64,7 @@ def traded(kind: Kind, *trades: Trade, leverage: str = "10") -> tuple[Position, 
         ([("buy", "2", "100"), ("sell", "1", "110"), ("sell", "1", "90")], "0", "0", "-10", "0"),
     ],
 )
-def test_fill_opens_increases_reduces_closes_and_flips(kind, trades, quantity, average, realised, total):
+def test_fill_opens_increases_reduces_closes_and_flips(*, kind, trades, quantity, average, realised, total):
     position, event = traded(kind, *trades)
     assert (position.quantity, position.average_price) == (Decimal(quantity), Decimal(average))
     assert (event.realised_pnl, position.realised_pnl) == (Decimal(realised), Decimal(total))

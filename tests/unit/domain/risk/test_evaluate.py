@@ -74,6 +74,13 @@ def test_evaluate_with_chosen_rules_only():
     assert isinstance(evaluate(context(halted=("platform",)), []), Approved)
 
 
+def test_evaluate_denies_what_no_amount_can_hold():
+    huge = context(order={"quantity": "1000000000", "price": "10000000000"})
+    verdict = evaluate(huge, [])
+    assert isinstance(verdict, Denied)
+    assert (verdict.code, verdict.field) == ("buying_power", "quantity")
+
+
 def test_rule_without_text_is_refused():
     with pytest.raises(AssertionError, match="says what it demands"):
         rule(Stage.ORDER)(lambda _: None)
@@ -97,6 +104,7 @@ def test_default_limits_hold():
 )
 @pytest.mark.requirement("P11")
 def test_evaluate_always_answers_and_never_approves_more_than_is_available(
+    *,
     kind: str,
     side: str,
     quantity: Decimal,

@@ -83,7 +83,7 @@ def test_quote_value(kind, value):
 )
 @pytest.mark.requirement("P11")
 def test_no_fill_at_the_limit_or_better_costs_more_than_was_reserved(
-    kind: str, side: str, quantity: Decimal, limit: Decimal, better: Decimal, bid: Decimal
+    *, kind: str, side: str, quantity: Decimal, limit: Decimal, better: Decimal, bid: Decimal
 ):
     """A limit order fills between its limit and the market on the other side; fee and margin are covered."""
     market = price(str(bid), str(bid + 1))
