@@ -35,6 +35,7 @@ from patriot.store.api import (
     StreamId,
     VersionConflict,
 )
+from patriot.telemetry.correlation import new_correlation_id
 from schemas.events import Event, MoneyEvent
 from schemas.reports import BalanceReport, PriceReport, VenueReport
 from schemas.topics import TOPIC_OF
@@ -134,6 +135,11 @@ class RequestContext:
     @property
     def tenant_id(self) -> UUID:
         return self.origin.tenant_id
+
+    def fresh(self) -> "RequestContext":
+        """The same caller at the start of something new: another correlation id."""
+        identifier = new_correlation_id(self.runtime.clock, self.runtime.ids)
+        return replace(self, origin=Origin(self.tenant_id, self.origin.actor, identifier), idempotency=None)
 
     # --- reading ---
     async def load(self, aggregate: Aggregate[State], aggregate_id: UUID) -> Loaded[State]:

@@ -14,6 +14,7 @@ from patriot.runtime import problem
 from patriot.runtime.context import RequestContext
 from patriot.runtime.ports import Runtime
 from patriot.security.errors import TokenRefused
+from patriot.security.roles import Identity, Role
 from patriot.store.api import PUBLIC_TENANT, Origin
 from patriot.telemetry.correlation import accept_correlation_id, correlated, new_correlation_id
 from patriot.telemetry.metrics import metrics
@@ -124,3 +125,11 @@ def system_context(runtime: Runtime, service: str, tenant_id: UUID = PUBLIC_TENA
     """The context of a feed's task: no user, a correlation id of its own."""
     identifier = new_correlation_id(runtime.clock, runtime.ids)
     return RequestContext(runtime, service, Origin(tenant_id, f"service:{service}", identifier))
+
+
+def user_context(runtime: Runtime, service: str, tenant_id: UUID, user_id: UUID) -> RequestContext:
+    """The context in which a feed acts for a user: what a strategy does, it does with its owner's rights."""
+    identity = Identity.of(user_id, tenant_id, Role.USER, "")
+    context = system_context(runtime, service, tenant_id)
+    context.identity = identity
+    return context

@@ -132,7 +132,9 @@ class Ticks(Protocol):
 
 @dataclass(slots=True)
 class Runtime:
-    """The ports of one process, wired by `embedded.py` or `dapr.py`. `venues` maps a route to its adapter."""
+    """The ports of one process, wired by `embedded.py` or `dapr.py`. `venues` maps a route to its adapter;
+    `local` holds what a feed keeps in memory for its own handlers.
+    """
 
     settings: "Settings"
     clock: Clock
@@ -152,3 +154,4 @@ class Runtime:
     states: StateCache = field(default_factory=StateCache)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
     venues: dict[str, VenueAdapter] = field(default_factory=dict)
+    local: dict[str, object] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Strategy instances with their state."""
