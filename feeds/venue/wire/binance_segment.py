@@ -53,7 +53,7 @@ Routes = dict[tuple[str, str], Route]
 
 @dataclass(slots=True)
 class Segment:
-    """One kind of market of one exchange. `methods` name routes for the WebSocket API; `clock_ms` is what clients see."""
+    """One kind of market of one exchange. `methods` name routes for the WebSocket API; clients see `clock_ms`."""
 
     exchange: Exchange
     kind: Kind
