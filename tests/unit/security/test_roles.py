@@ -27,6 +27,11 @@ def test_role_holds_exactly_its_permissions(role: Role, permission: str) -> None
         assert denied.value.permission == permission
 
 
+@pytest.mark.requirement("P14")
+def test_permissions_are_the_listed_ones() -> None:
+    assert ROLE_PERMISSIONS == LISTED
+
+
 def test_no_role_is_without_permissions_and_none_is_shared() -> None:
     assert set(ROLE_PERMISSIONS) == set(Role)
     assert len(PERMISSIONS) == sum(len(held) for held in ROLE_PERMISSIONS.values())
