@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from patriot.security.errors import KeyRingError
-from patriot.security.keys import KeyRing, SymmetricKeys
+from patriot.security.keys import KeyRing, SymmetricKeys, _write_once
 from patriot.security.roles import Identity, Role
 from patriot.security.tokens import UserTokens
 
@@ -47,6 +47,15 @@ def test_ring_made_by_many_at_once_is_one(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         rings = list(pool.map(KeyRing.load_or_create, [path] * 16))
     assert all(ring.vault == rings[0].vault for ring in rings)
+
+
+def test_second_writer_leaves_the_first_ring_alone(tmp_path: Path) -> None:
+    """Both saw no file; the slower one must not replace keys that the faster one already uses."""
+    path = tmp_path / "keys.json"
+    _write_once(path, b"first")
+    _write_once(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o620, 0o602, 0o666])

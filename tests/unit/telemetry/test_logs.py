@@ -161,17 +161,25 @@ def test_console_spells_control_characters_out() -> None:
     assert ID in line
 
 
+any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.uuids() | st.decimals(),
+    st.none() | st.booleans() | st.integers() | st.floats() | any_text | st.binary() | st.uuids() | st.decimals(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner) | st.tuples(inner),
     max_leaves=10,
 )
 
 
-@given(st.text(), st.dictionaries(st.from_regex(r"x_[a-z]+", fullmatch=True), values))
+@given(any_text, st.dictionaries(st.from_regex(r"x_[a-z]+", fullmatch=True), values))
 def test_any_values_give_one_line_of_valid_json(message: str, context: dict[str, Any]) -> None:
     stream = configured()
     get_logger("fuzz").info(message, **context)
     (line,) = [json.loads(text) for text in stream.getvalue().split("\n") if text]
     assert tuple(line) == FIELDS
     assert line["context"].keys() == context.keys()
+
+
+def test_text_that_is_no_unicode_is_written_all_the_same() -> None:
+    stream = configured()
+    get_logger("fuzz").info("a\ud800b", x="\udfff", y={"\ud800": 2**70})
+    (line,) = lines(stream)
+    assert (line["message"], line["context"]) == ("a?b", {"x": "?", "y": {"?": str(2**70)}})
