@@ -23,6 +23,7 @@ from websockets.http11 import Request as Upgrade
 
 from feeds.venue.wire.message import Request, Response
 from feeds.venue.wire.socket import Disconnected, Message, Socket
+from feeds.venue.wire.strikes import Cut, Unanswered
 
 BODY_MAX = 1 << 16
 FRAME_MAX = 1 << 16
@@ -63,7 +64,7 @@ class Wire:
         if scope["type"] == "websocket":
             await _websocket(mount, Socket(request, receive, send, scope["extensions"]["abort"]["call"]))
         else:
-            await _http(mount, request, receive, send)
+            await _http(mount, request, receive, send, scope["extensions"]["abort"]["call"])
 
     def _mount_of(self, request: Request) -> Mount | None:
         by_host = self._hosts.get(request.host)
@@ -83,11 +84,18 @@ def _request_of(scope: dict[str, Any], body: bytes = b"") -> Request:
     )
 
 
-async def _http(mount: Mount | None, request: Request, receive: Receive, send: Send) -> None:
+async def _http(mount: Mount | None, request: Request, receive: Receive, send: Send, abort: Callable[[], None]) -> None:
     body = await _body(receive)
     response = NOT_FOUND if mount is None else TOO_LARGE
     if body is not None and mount is not None:
-        response = await _answer(mount, request.with_body(body))
+        try:
+            response = await _answer(mount, request.with_body(body))
+        except Unanswered:
+            await _until_gone(receive)
+            return
+        except Cut:
+            abort()
+            return
     headers = [(b"content-type", b"application/json;charset=UTF-8"), (b"content-length", b"%d" % len(response.body))]
     headers += [(name.encode(), value.encode()) for name, value in response.headers.items()]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
@@ -97,6 +105,8 @@ async def _http(mount: Mount | None, request: Request, receive: Receive, send: S
 async def _answer(mount: Mount, request: Request) -> Response:
     try:
         return await mount.http(request)
+    except (Unanswered, Cut):
+        raise
     except Exception:  # one request that we got wrong must not end the others of its connection
         log.exception("venue request failed", method=request.method, path=request.path)
         return BROKEN
@@ -113,6 +123,11 @@ async def _body(receive: Receive) -> bytes | None:
             body += chunk
         is_complete = not message.get("more_body", False)
     return bytes(body) if size <= BODY_MAX else None
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _websocket(mount: Mount | None, socket: Socket) -> None:
@@ -134,6 +149,8 @@ async def _serve_client(mount: Mount, socket: Socket) -> None:
         await socket.close()
     except (Disconnected, ClientDisconnected):
         socket.is_open = False
+    except Cut:
+        socket.cut()
     except Exception:  # one client that we got wrong must not end the server
         log.exception("venue socket failed", path=socket.request.path)
         await socket.close(1011, "internal error")
