@@ -7,7 +7,15 @@ addition. Names and labels are what the alert rules and dashboards ask for.
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, TypeVar
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.openmetrics import exposition as openmetrics
 
 HTTP_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -131,3 +139,4 @@ class Metrics:
 
 
 metrics = Metrics()  # the process's own: counters of one process add up wherever they are counted
+ProcessCollector(registry=metrics.registry)  # CPU, memory, open files

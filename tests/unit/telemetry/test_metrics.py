@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from patriot.telemetry import metrics as telemetry
 from patriot.telemetry.metrics import Metrics
 
 ID = "req_1763690171123_9f86d081"
@@ -84,3 +85,9 @@ def test_two_sets_of_metrics_do_not_mix() -> None:
     one, other = Metrics(), Metrics()
     one.without_correlation_id("a").inc()
     assert 'http_requests_without_correlation_id_total{service="a"}' not in page(other)
+
+
+def test_process_tells_its_memory_and_processor_time() -> None:
+    text = page(telemetry.metrics)
+    assert "process_resident_memory_bytes" in text
+    assert "process_cpu_seconds_total" in text
