@@ -7,7 +7,7 @@ from feeds.venue.errors import FilterFailure, InvalidRequest
 from feeds.venue.market import MarketState
 from feeds.venue.orders import NewOrder, Order, OrderType, TimeInForce
 from patriot.domain.errors import InvalidValue
-from patriot.domain.money import ZERO
+from patriot.domain.money import ZERO, decimal_of
 
 CLIENT_ORDER_ID_MAX = 64
 
@@ -56,7 +56,6 @@ def _check_kind(market: MarketState, request: NewOrder) -> None:
     if request.quote_quantity is not None:
         fits = not derivative and request.type is OrderType.MARKET and request.quantity == ZERO
         _require(fits, "quote_quantity", "needs a spot market order without quantity")
-        _require(request.quote_quantity > 0, "quote_quantity", "must be positive")
 
 
 def _order_of(market: MarketState, request: NewOrder, account: str, order_id: int, now_ms: int) -> Order:
@@ -81,7 +80,7 @@ def _order_of(market: MarketState, request: NewOrder, account: str, order_id: in
         reduce_only=request.reduce_only or request.close_position,
         close_position=request.close_position,
         self_trade=request.self_trade,
-        quote_amount=0 if budget is None else amount_of(budget),
+        quote_amount=0 if budget is None else budget_amount(budget),
         created_ms=now_ms,
         updated_ms=now_ms,
     )
@@ -90,7 +89,7 @@ def _order_of(market: MarketState, request: NewOrder, account: str, order_id: in
 def price_units(market: MarketState, price: Decimal, field: str) -> int:
     """Price -> units. Raises FilterFailure PRICE_FILTER."""
     try:
-        units = market.instrument.price_units(price)
+        units = market.instrument.price_units(decimal_of(price, field))
     except InvalidValue as refusal:
         raise FilterFailure("PRICE_FILTER", str(refusal)) from refusal
     if units <= 0 or units % market.tick_units:
@@ -102,7 +101,7 @@ def quantity_units(market: MarketState, quantity: Decimal) -> int:
     """Quantity -> units. Raises FilterFailure LOT_SIZE."""
     instrument = market.instrument
     try:
-        units = instrument.quantity_units(quantity)
+        units = instrument.quantity_units(decimal_of(quantity, "quantity"))
     except InvalidValue as refusal:
         raise FilterFailure("LOT_SIZE", str(refusal)) from refusal
     if units <= 0 or units % market.lot_units:
@@ -112,6 +111,16 @@ def quantity_units(market: MarketState, quantity: Decimal) -> int:
     if instrument.maximum_quantity and quantity > instrument.maximum_quantity:
         raise FilterFailure("LOT_SIZE", f"quantity must be at most {instrument.maximum_quantity}")
     return units
+
+
+def budget_amount(budget: Decimal) -> int:
+    """Quote quantity -> amount. Raises InvalidRequest."""
+    try:
+        amount = amount_of(budget)
+    except InvalidValue as refusal:
+        raise InvalidRequest("quote_quantity", refusal.rule) from refusal
+    _require(amount > 0, "quote_quantity", "must be positive")
+    return amount
 
 
 def check_notional(market: MarketState, order: Order) -> None:

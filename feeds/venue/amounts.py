@@ -3,16 +3,18 @@
 So notionals, fees and profits are exact sums of integers and what one account gains another loses to the last unit.
 """
 
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from patriot.domain.errors import InvalidValue
 from patriot.domain.instrument import Instrument
+from patriot.domain.money import decimal_of
 
 AMOUNT_DECIMALS = 18
 ONE = 10**AMOUNT_DECIMALS
 RATE_ONE = 10**12
 """Rates (fees, margins, funding) are integer counts of 10^-12."""
 
+_EXACT = Context(prec=80)  # wide enough for any amount: the default 28 digits would round large balances
 _FEE_STEP = 10**10  # a fee is cut to 8 decimals, as the exchanges show it
 
 
@@ -23,9 +25,10 @@ def amount_of(value: Decimal) -> int:
 
 def decimal_amount(amount: int) -> Decimal:
     """Amount -> Decimal without trailing zeros: 1500000000000000000 -> Decimal('1.5')."""
-    number = Decimal(amount).scaleb(-AMOUNT_DECIMALS)
-    whole = number.to_integral_value()
-    return whole if whole == number else number.normalize()
+    whole, rest = divmod(amount, ONE)
+    if not rest:
+        return Decimal(whole)
+    return _EXACT.normalize(_EXACT.scaleb(Decimal(amount), -AMOUNT_DECIMALS))
 
 
 def rate_of(value: Decimal) -> int:
@@ -56,7 +59,7 @@ def quantity_factor(instrument: Instrument) -> int:
 
 
 def _scaled(value: Decimal, decimals: int, field: str) -> int:
-    scaled = value.scaleb(decimals)
+    scaled = _EXACT.scaleb(decimal_of(value, field), decimals)
     units = int(scaled)
     if units != scaled:
         raise InvalidValue(field, f"has more than {decimals} decimals")

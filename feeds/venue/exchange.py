@@ -36,6 +36,7 @@ from feeds.venue.external import External
 from feeds.venue.liquidation import Liquidation
 from feeds.venue.orders import NewOrder, Order, OrderStatus, Reason
 from feeds.venue.queries import Queries
+from patriot.domain.errors import InvalidValue
 from patriot.domain.instrument import Instrument
 from patriot.domain.money import decimal_of
 from patriot.protocols.market import BookDelta, BookSnapshot, MarkPrice, Quote, Trade
@@ -244,6 +245,10 @@ class Exchange(Queries):
 
 
 def _positive(amount: Decimal) -> int:
-    if not amount.is_finite() or amount <= 0:
+    try:
+        units = amount_of(amount)
+    except InvalidValue as refusal:
+        raise InvalidRequest("amount", refusal.rule) from refusal
+    if units <= 0:
         raise InvalidRequest("amount", "must be positive")
-    return amount_of(amount)
+    return units

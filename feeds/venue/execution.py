@@ -176,7 +176,6 @@ class Execution:
         account.fills.append(fill)
         order.status = OrderStatus.PARTIALLY_FILLED if order.left_units else OrderStatus.FILLED
         if not order.left_units:
-            self._clearing.release(account, order)
             account.retire(order)
         order.updated_ms = self.now_ms
         order.version += 1

@@ -69,9 +69,7 @@ class Customers(RuleBasedStateMachine):
 
     @rule(name=NAMES, side=SIDES, budget=st.integers(10, 50_000))
     def market_by_quote(self, name, side, budget):
-        request = NewOrder(
-            instrument_id=SPOT.id, side=side, type=OrderType.MARKET, quote_quantity=Decimal(budget)
-        )
+        request = NewOrder(instrument_id=SPOT.id, side=side, type=OrderType.MARKET, quote_quantity=Decimal(budget))
         self.attempt(self.world.exchange.create, self.world.exchange.account(name), request)
 
     @rule(

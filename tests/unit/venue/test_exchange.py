@@ -101,9 +101,7 @@ def test_post_only_never_takes(world):
 
 
 def test_gtd_expires_when_its_time_comes(world):
-    order = world.order(
-        world.bob, "buy", "0.1", "50000", time_in_force=TimeInForce.GTD, expire_ms=world.now_ms + 1000
-    )
+    order = world.order(world.bob, "buy", "0.1", "50000", time_in_force=TimeInForce.GTD, expire_ms=world.now_ms + 1000)
     world.now_ms += 999
     world.exchange.advance()
     assert order.is_open
@@ -135,9 +133,7 @@ def test_self_trade_prevention(world, mode, taker_filled, taker_status, maker_st
 def test_fok_does_not_count_the_makers_that_prevention_removes(world):
     world.order(world.bob, "sell", "0.1", "60000")
     with pytest.raises(errors.FokKilled):
-        world.order(
-            world.bob, "buy", "0.1", "60000", time_in_force=TimeInForce.FOK, self_trade=SelfTrade.EXPIRE_MAKER
-        )
+        world.order(world.bob, "buy", "0.1", "60000", time_in_force=TimeInForce.FOK, self_trade=SelfTrade.EXPIRE_MAKER)
 
 
 # stops
@@ -171,9 +167,7 @@ def test_conditional_order_fires_at_its_trigger(world, kind, side, trigger, befo
 
 def test_stop_limit_rests_after_its_trigger_and_holds_spot_funds_before(world):
     traded_at(world, "60000")
-    order = world.order(
-        world.alice, "buy", "0.1", "60500", type=OrderType.STOP_LIMIT, trigger_price=Decimal(61_000)
-    )
+    order = world.order(world.alice, "buy", "0.1", "60500", type=OrderType.STOP_LIMIT, trigger_price=Decimal(61_000))
     assert world.free(world.alice, "USDT") == Decimal(100_000) - 6_050
     traded_at(world, "61000")
     assert order.status is OrderStatus.NEW

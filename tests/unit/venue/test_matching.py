@@ -39,7 +39,9 @@ class Oracle:
         return next((order[3] for order in self.orders if order[0] == ticket), 0)
 
     def crossing(self, buy: bool, price: int) -> list[tuple[int, int, int]]:
-        others = [order for order in self.orders if order[1] != buy and (order[2] <= price if buy else order[2] >= price)]
+        others = [
+            order for order in self.orders if order[1] != buy and (order[2] <= price if buy else order[2] >= price)
+        ]
         others.sort(key=lambda order: order[2] if buy else -order[2])  # stable: time priority remains
         return [(ticket, at, quantity) for ticket, _, at, quantity in others]
 

@@ -70,7 +70,13 @@ class World:
         return account
 
     def order(
-        self, account: Account, side: str, quantity: str, price: str | None = None, instrument: Instrument = SPOT, **more: Any
+        self,
+        account: Account,
+        side: str,
+        quantity: str,
+        price: str | None = None,
+        instrument: Instrument = SPOT,
+        **more: Any,
     ) -> Order:
         """Limit where a price is given, market where not; `more` are fields of NewOrder."""
         more.setdefault("type", OrderType.MARKET if price is None else OrderType.LIMIT)

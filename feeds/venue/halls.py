@@ -1,0 +1,140 @@
+"""The trading halls of this process: one exchange per venue that the built-in one stands for, and their accounts.
+
+A platform account trades on the hall of its exchange under its own id. Paper accounts are unified (one wallet for
+spot and derivatives), so that the platform's buying power and the venue's mean the same.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from functools import partial
+from typing import get_args
+from uuid import UUID
+
+from feeds.venue.accounts import Account
+from feeds.venue.adapter import InProcessVenue
+from feeds.venue.events import EVERY, AccountEvent, OrderUpdate
+from feeds.venue.exchange import Exchange
+from feeds.venue.faults import FaultPlan
+from feeds.venue.listing import Venue, instruments
+from patriot.domain.instrument import Instrument
+from patriot.domain.venue import (
+    NotFound,
+    OrderRef,
+    OrderState,
+    Outcome,
+    Rejected,
+    Unknown,
+    VenueBalanceState,
+    VenueOrder,
+)
+from schemas.types import Side
+
+
+class Halls:
+    """`listed` replaces the built-in instruments of a venue (a replay lists what was recorded)."""
+
+    def __init__(
+        self,
+        now_ms: Callable[[], int],
+        listed: dict[str, list[Instrument]] | None = None,
+        faults: FaultPlan | None = None,
+    ) -> None:
+        chosen = listed if listed is not None else {venue: instruments(venue) for venue in get_args(Venue)}
+        self._exchanges = {
+            venue: Exchange(venue, found, now_ms, unified=True, client_ids_forever=venue == "BYBIT")
+            for venue, found in chosen.items()
+        }
+        self._deposited: set[str] = set()
+        self._venues: dict[UUID, str] = {}
+        self.faults = faults or FaultPlan()
+
+    def __iter__(self) -> Iterator[Exchange]:
+        return iter(self._exchanges.values())
+
+    def __getitem__(self, venue: str) -> Exchange:
+        return self._exchanges[venue]
+
+    def __contains__(self, venue: str) -> bool:
+        return venue in self._exchanges
+
+    def open(self, venue: str, account_id: UUID, api_key: str, secret: str) -> None:
+        """Open the account of a platform account; again is harmless."""
+        if account_id not in self._venues:
+            self._exchanges[venue].open_account(str(account_id), api_key=api_key, secret=secret)
+            self._venues[account_id] = venue
+
+    def venue_of(self, account_id: UUID) -> str | None:
+        return self._venues.get(account_id)
+
+    def deposit(self, account_id: UUID, asset: str, amount: Decimal, reference: str) -> None:
+        """Put paper money in, once per `reference`. Raises KeyError for an account that is not open."""
+        if reference in self._deposited:
+            return
+        exchange = self._exchanges[self._venues[account_id]]
+        exchange.deposit(exchange.account(str(account_id)), "spot", asset, amount)
+        self._deposited.add(reference)
+
+    def adapter(self, venue: str) -> InProcessVenue:
+        exchange = self._exchanges[venue]
+        return InProcessVenue(exchange, lambda account_id: self._account(exchange, account_id), self.faults)
+
+    def _account(self, exchange: Exchange, account_id: UUID) -> Account:
+        return exchange.account(str(account_id))
+
+
+class PaperVenue:
+    """`VenueAdapter` for every hall, in process: an account trades on the hall where it was opened."""
+
+    def __init__(self, halls: Halls) -> None:
+        self._halls = halls
+        self._adapters = {exchange.venue: halls.adapter(exchange.venue) for exchange in halls}
+
+    async def create(self, order: VenueOrder) -> Outcome:
+        adapter = self._of(order.account_id)
+        return await adapter.create(order) if adapter else NO_ACCOUNT
+
+    async def modify(self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: Side) -> Outcome:
+        adapter = self._of(ref.account_id)
+        return await adapter.modify(ref, quantity, price, side) if adapter else NO_ACCOUNT
+
+    async def cancel(self, ref: OrderRef) -> Outcome:
+        adapter = self._of(ref.account_id)
+        return await adapter.cancel(ref) if adapter else NO_ACCOUNT
+
+    async def query(self, ref: OrderRef) -> OrderState | NotFound | Unknown:
+        adapter = self._of(ref.account_id)
+        return await adapter.query(ref) if adapter else NotFound()
+
+    async def open_orders(self, account_id: UUID) -> Sequence[OrderState] | Unknown:
+        adapter = self._of(account_id)
+        return await adapter.open_orders(account_id) if adapter else ()
+
+    async def balances(self, account_id: UUID) -> Sequence[VenueBalanceState] | Unknown:
+        adapter = self._of(account_id)
+        return await adapter.balances(account_id) if adapter else ()
+
+    def subscribe(self, listener: Callable[[OrderState], None]) -> None:
+        """Tell `listener` the state of every order that changes: the private stream, without a socket."""
+        for exchange in self._halls:
+            adapter = self._adapters[exchange.venue]
+            exchange.on_account(EVERY, partial(_tell, adapter, listener))
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _of(self, account_id: UUID) -> InProcessVenue | None:
+        venue = self._halls.venue_of(account_id)
+        return self._adapters[venue] if venue else None
+
+
+def _tell(adapter: InProcessVenue, listener: Callable[[OrderState], None], event: AccountEvent) -> None:
+    if isinstance(event, OrderUpdate) and is_platform_account(event.order.account):
+        listener(adapter.state_of(UUID(event.order.account), event.order))
+
+
+def is_platform_account(name: str) -> bool:
+    """Tell the accounts of the platform from the venue's own makers, fees and insurance."""
+    return len(name) == 36  # a UUID's text
+
+
+NO_ACCOUNT = Rejected("account_unknown", "the paper venue has not opened this account yet; place the order again")
