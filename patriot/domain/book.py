@@ -31,11 +31,10 @@ class OrderBook:
 
     def apply(self, message: BookSnapshot | BookDelta) -> None:
         """Take over a snapshot, or change the levels of a diff."""
-        if type(message) is BookDelta:
-            self._apply_delta(message)
-        else:
-            assert isinstance(message, BookSnapshot)
+        if isinstance(message, BookSnapshot):
             self._apply_snapshot(message)
+        else:
+            self._apply_delta(message)
 
     def best_bid(self) -> Level | None:
         """Highest bid, or None."""
@@ -79,7 +78,7 @@ class OrderBook:
         self.sequence = snapshot.sequence
         self.time_ms = snapshot.time_ms
 
-    def _apply_delta(self, delta: BookDelta) -> None:
+    def _apply_delta(self, delta: BookDelta) -> None:  # noqa: C901 - see below
         """The loop that market data lives in: written out for both sides, because a call per level costs more."""
         levels, heap = self.bids, self._bid_heap
         for price, quantity in delta.bids:
@@ -87,8 +86,8 @@ class OrderBook:
                 if price not in levels:
                     heappush(heap, -price)
                 levels[price] = quantity
-            else:
-                levels.pop(price, None)
+            elif price in levels:
+                del levels[price]
         if len(heap) > 2 * len(levels) + STALE_MAX:
             self._rebuild_bids()
         levels, heap = self.asks, self._ask_heap
@@ -97,8 +96,8 @@ class OrderBook:
                 if price not in levels:
                     heappush(heap, price)
                 levels[price] = quantity
-            else:
-                levels.pop(price, None)
+            elif price in levels:
+                del levels[price]
         if len(heap) > 2 * len(levels) + STALE_MAX:
             self._rebuild_asks()
         self.sequence = delta.last

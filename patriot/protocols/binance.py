@@ -1,8 +1,8 @@
 """Binance: spot, USDⓈ-M and COIN-M. Rule: the stream's name chooses the type, and a message is decoded once.
 
 Combined streams (`/stream`) wrap every message as {"stream":"btcusdt@trade","data":{...}}. The name is read from the
-first bytes and leads to a handler that already knows instrument, scales and decoder. Whatever does not begin like that
-(single streams, answers, other white space) takes the slow way through `_Envelope`.
+first bytes and leads to a handler that already knows instrument, scales and decoder; it is also the authority on the
+symbol. Whatever does not begin like that (single streams, answers, white space) takes the slow way through `_Envelope`.
 
 Sources: binance-spot-api-docs web-socket-streams; developers.binance.com derivatives, websocket market streams.
 """
@@ -29,6 +29,7 @@ from patriot.protocols.number import levels, signed
 from patriot.protocols.sequence import BookSequence
 
 PREFIX = b'{"stream":"'
+START = len(PREFIX)
 NAME_MAX = 80  # bytes of a stream name, prefix included
 TOPICS_PER_FRAME = 100
 HANDLERS_PER_INSTRUMENT_MAX = 64  # more stream names than that are not the venue's
@@ -53,7 +54,6 @@ class _Wrapped(msgspec.Struct, Generic[Body], gc=False):
 
 
 class _Depth(msgspec.Struct, gc=False):
-    s: str
     U: Id
     u: Id
     E: int
@@ -64,7 +64,6 @@ class _Depth(msgspec.Struct, gc=False):
 
 
 class _Trade(msgspec.Struct, gc=False):
-    s: str
     t: int
     p: str
     q: str
@@ -74,7 +73,6 @@ class _Trade(msgspec.Struct, gc=False):
 
 
 class _AggregateTrade(msgspec.Struct, gc=False):
-    s: str
     a: int
     p: str
     q: str
@@ -83,7 +81,6 @@ class _AggregateTrade(msgspec.Struct, gc=False):
 
 
 class _BookTicker(msgspec.Struct, gc=False):
-    s: str
     u: int
     b: str
     B: str
@@ -93,7 +90,6 @@ class _BookTicker(msgspec.Struct, gc=False):
 
 
 class _Statistics(msgspec.Struct, gc=False):
-    s: str
     E: int
     c: str
     o: str
@@ -115,12 +111,10 @@ class _Kline(msgspec.Struct, gc=False):
 
 
 class _KlineEvent(msgspec.Struct, gc=False):
-    s: str
     k: _Kline
 
 
 class _MarkPrice(msgspec.Struct, gc=False):
-    s: str
     E: int
     p: str
     r: str = ""
@@ -232,10 +226,13 @@ class BinanceSpot:
     # --- what comes in -------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> Sequence[Event]:
-        name = data[len(PREFIX) : data.find(b'"', len(PREFIX), NAME_MAX)]
+        name = data[START : data.find(b'"', START, NAME_MAX)]
         try:
-            handler = self._handlers.get(name)
-            return handler(data) if handler is not None else self._feed_slowly(data)
+            try:
+                handler = self._handlers[name]
+            except KeyError:
+                return self._feed_slowly(data)
+            return handler(data)
         except DECODE_ERRORS as error:
             raise MalformedFrame(str(error)) from None
         except Unrepresentable as error:
@@ -289,7 +286,7 @@ class BinanceSpot:
         if listing is None:
             raise UnknownInstrument(symbol.upper())
         name = stream.encode()
-        if len(name) > NAME_MAX - len(PREFIX) - 1:
+        if len(name) > NAME_MAX - START - 1:
             return None
         if len(self._handlers) >= HANDLERS_PER_INSTRUMENT_MAX * len(self._by_symbol):
             self._handlers.clear()
@@ -379,53 +376,47 @@ def _answer(envelope: _Envelope) -> Event:
 
 
 def _handle_depth(listing: Listing, sequence: BookSequence) -> Handler:
-    instrument, symbol, price, quantity = listing.id, listing.symbol, listing.price, listing.quantity
+    instrument, price, quantity = listing.id, listing.price, listing.quantity
     apply = sequence.delta
 
     def handle(data: bytes) -> Sequence[Event]:
         body = _depth(data).data
-        if body.s != symbol:
-            raise _foreign(body.s, symbol)
-        bids, asks = levels(body.b, price, quantity), levels(body.a, price, quantity)
+        # `levels` written out: this is the line that market data waits for
+        bids = [(price[one], quantity[other]) for one, other in body.b]
+        asks = [(price[one], quantity[other]) for one, other in body.a]
         return apply(BookDelta(instrument, bids, asks, body.U, body.u, body.pu, body.T or body.E))
 
     return handle
 
 
 def _handle_trade(listing: Listing, _: BookSequence) -> Handler:
-    instrument, symbol, price, quantity = listing.id, listing.symbol, listing.price, listing.quantity
+    instrument, price, quantity = listing.id, listing.price, listing.quantity.convert
 
     def handle(data: bytes) -> Sequence[Event]:
         body = _trade(data).data
-        if body.s != symbol:
-            raise _foreign(body.s, symbol)
         if body.X == "NA":  # futures: a placeholder with price and quantity zero, no execution
             return (Ignored("trade"),)
-        return (Trade(instrument, price[body.p], quantity[body.q], body.m, str(body.t), body.T),)
+        return (Trade(instrument, price[body.p], quantity(body.q), body.m, str(body.t), body.T),)
 
     return handle
 
 
 def _handle_aggregate_trade(listing: Listing, _: BookSequence) -> Handler:
-    instrument, symbol, price, quantity = listing.id, listing.symbol, listing.price, listing.quantity
+    instrument, price, quantity = listing.id, listing.price, listing.quantity.convert
 
     def handle(data: bytes) -> Sequence[Event]:
         body = _aggregate_trade(data).data
-        if body.s != symbol:
-            raise _foreign(body.s, symbol)
-        return (Trade(instrument, price[body.p], quantity[body.q], body.m, str(body.a), body.T),)
+        return (Trade(instrument, price[body.p], quantity(body.q), body.m, str(body.a), body.T),)
 
     return handle
 
 
 def _handle_book_ticker(listing: Listing, _: BookSequence) -> Handler:
-    instrument, symbol, price, quantity = listing.id, listing.symbol, listing.price, listing.quantity
+    instrument, price, quantity = listing.id, listing.price, listing.quantity.convert
 
     def handle(data: bytes) -> Sequence[Event]:
         body = _book_ticker(data).data
-        if body.s != symbol:
-            raise _foreign(body.s, symbol)
-        return (Quote(instrument, price[body.b], quantity[body.B], price[body.a], quantity[body.A], body.u, body.T),)
+        return (Quote(instrument, price[body.b], quantity(body.B), price[body.a], quantity(body.A), body.u, body.T),)
 
     return handle
 
@@ -435,8 +426,6 @@ def _handle_statistics(listing: Listing, _: BookSequence) -> Handler:
 
     def handle(data: bytes) -> Sequence[Event]:
         body = _statistics(data).data
-        if body.s != listing.symbol:
-            raise _foreign(body.s, listing.symbol)
         return (Ticker(listing.id, price(body.c), price(body.o), price(body.h), price(body.l), volume(body.v), body.E),)
 
     return handle
@@ -448,8 +437,6 @@ def _handle_kline(listing: Listing, _: BookSequence) -> Handler:
     def handle(data: bytes) -> Sequence[Event]:
         body = _kline(data).data
         bar = body.k
-        if body.s != listing.symbol:
-            raise _foreign(body.s, listing.symbol)
         seconds = BAR_SECONDS.get(bar.i)
         if seconds is None:
             raise MalformedFrame(f"unknown interval {bar.i!r}")
@@ -464,15 +451,9 @@ def _handle_mark_price(listing: Listing, _: BookSequence) -> Handler:
 
     def handle(data: bytes) -> Sequence[Event]:
         body = _mark_price(data).data
-        if body.s != listing.symbol:
-            raise _foreign(body.s, listing.symbol)
         return (MarkPrice(listing.id, price(body.p), price(body.i or "0"), signed(body.r), body.T, body.E),)
 
     return handle
-
-
-def _foreign(found: str, expected: str) -> MalformedFrame:
-    return MalformedFrame(f"a message about {found!r} in the stream of {expected}")
 
 
 MAKERS: dict[str, Callable[[Listing, BookSequence], Handler]] = {

@@ -33,8 +33,10 @@ class _Symbol(msgspec.Struct, rename="camel"):
     contract_status: str = ""  # COIN-M's name of it
     margin_asset: str = ""
     delivery_date: int = NEVER_DELIVERED_MS
-    price_precision: int = 0
-    quantity_precision: int = 0
+    price_precision: int | None = None  # futures
+    quantity_precision: int | None = None
+    quote_asset_precision: int = 0  # spot
+    base_asset_precision: int = 0
     contract_size: int = 1
     maint_margin_percent: str = "0"
     required_margin_percent: str = "100"
@@ -72,9 +74,8 @@ def _instrument(symbol: _Symbol, venue: str, kind: Kind, fees: tuple[Decimal, De
         kind=kind,
         tick_size=tick,
         lot_size=step,
-        # futures print more decimals than a tick needs ("61800.20" at tick 0.10), and old levels may use them
-        price_decimals=decimals(tick, symbol.price_precision),
-        quantity_decimals=decimals(step, symbol.quantity_precision),
+        price_decimals=decimals(tick, _first(symbol.price_precision, symbol.quote_asset_precision)),
+        quantity_decimals=decimals(step, _first(symbol.quantity_precision, symbol.base_asset_precision)),
         minimum_quantity=decimal_of(lot.min_qty, "minQty"),
         maximum_quantity=decimal_of(lot.max_qty, "maxQty"),
         minimum_notional=decimal_of(least.min_notional or least.notional, "minNotional"),
@@ -85,6 +86,11 @@ def _instrument(symbol: _Symbol, venue: str, kind: Kind, fees: tuple[Decimal, De
         maintenance_margin_rate=decimal_of(symbol.maint_margin_percent, "maintMarginPercent") / 100,
         trading=(symbol.status or symbol.contract_status) == "TRADING",
     )
+
+
+def _first(futures: int | None, spot: int) -> int:
+    """The venue's own precision, not that of the step: orders from before a step grew keep their finer numbers."""
+    return spot if futures is None else futures
 
 
 def _contract(symbol: _Symbol) -> str:

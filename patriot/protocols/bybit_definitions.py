@@ -25,7 +25,7 @@ class _LotFilter(msgspec.Struct, rename="camel"):
     min_order_amt: str = "0"  # spot
 
 
-class _Leverage(msgspec.Struct, rename="camel"):
+class _Leverage(msgspec.Struct, rename="camel", frozen=True):
     max_leverage: str = "1"
 
 

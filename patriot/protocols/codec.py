@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, NamedTuple, Protocol
 from patriot.domain.instrument import Instrument
 from patriot.protocols.errors import SubscriptionLimit
 from patriot.protocols.events import Event
-from patriot.protocols.number import Scale, scale
+from patriot.protocols.number import Scale, shared_scale
 
 Channel = Literal["depth", "trade", "aggregate_trade", "quote", "ticker", "mini_ticker", "bar", "mark_price"]
 
@@ -93,8 +93,8 @@ class Listing:
     def __init__(self, instrument: Instrument) -> None:
         self.id = instrument.id
         self.symbol = instrument.native_symbol
-        self.price: Scale = scale(instrument.price_decimals)
-        self.quantity: Scale = scale(instrument.quantity_decimals)
+        self.price = Scale(instrument.price_decimals)
+        self.quantity = shared_scale(instrument.quantity_decimals)
 
 
 class Topics:

@@ -34,6 +34,7 @@ PREFIX = b'{"channel":"'
 CHANNEL_MAX = 40  # bytes of a channel's name, prefix included
 BAR_SECONDS = 300  # the only candles there are
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+QUANTITY_DECIMALS = 8  # what every quantity is printed with, at most
 LOST = -2  # no message follows this: after one that cannot be read, the next is a gap
 MILLISECOND = timedelta(milliseconds=1)
 START_DIGITS_MAX = 11  # seconds; the year 5138
@@ -302,17 +303,17 @@ class CoinbaseSpot:
         return events
 
     def _apply(self, listing: Listing, body: _Book, number: int, time_ms: int) -> Sequence[Event]:
-        bids = [(one.price_level, one.new_quantity) for one in body.updates if one.side == "bid"]
-        asks = [(one.price_level, one.new_quantity) for one in body.updates if one.side == "offer"]
-        bid_levels = levels(bids, listing.price, listing.quantity)
-        ask_levels = levels(asks, listing.price, listing.quantity)
+        bid_pairs = [(one.price_level, one.new_quantity) for one in body.updates if one.side == "bid"]
+        ask_pairs = [(one.price_level, one.new_quantity) for one in body.updates if one.side == "offer"]
+        bids = levels(bid_pairs, listing.price, listing.quantity)
+        asks = levels(ask_pairs, listing.price, listing.quantity)
         book = self._book_of(listing)
         if body.type == "snapshot":
-            bid_levels.sort(reverse=True)
-            ask_levels.sort()
-            return book.restart(BookSnapshot(listing.id, bid_levels, ask_levels, number, time_ms))
+            bids.sort(reverse=True)
+            asks.sort()
+            return book.restart(BookSnapshot(listing.id, bids, asks, number, time_ms))
         # the connection's numbers are unbroken, so this follows the product's previous message
-        delta = BookDelta(listing.id, bid_levels, ask_levels, number, number, max(book.applied, 0), time_ms)
+        delta = BookDelta(listing.id, bids, asks, number, number, max(book.applied, 0), time_ms)
         return (delta,) if book.applied == number else book.delta(delta)  # a message may hold two updates
 
     def _handle_trades(self, data: bytes) -> Sequence[Event]:
@@ -363,8 +364,9 @@ class CoinbaseSpot:
             kind="spot",
             tick_size=tick,
             lot_size=step,
-            price_decimals=decimals(tick),
-            quantity_decimals=decimals(step),
+            # orders from before an increment grew keep their finer numbers
+            price_decimals=decimals(tick, decimals(decimal_of(product.quote_increment, "quote_increment"))),
+            quantity_decimals=decimals(step, QUANTITY_DECIMALS),
             minimum_quantity=decimal_of(product.base_min_size, "base_min_size"),
             maximum_quantity=decimal_of(product.base_max_size, "base_max_size"),
             minimum_notional=decimal_of(product.quote_min_size, "quote_min_size"),

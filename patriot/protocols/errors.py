@@ -11,7 +11,8 @@ ProtocolError
 
 import msgspec
 
-DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # all that msgspec raises on bad bytes
+# all that bad bytes can cause in msgspec (syntax, UTF-8, depth) and int() (more than 4,300 digits)
+DECODE_ERRORS = (msgspec.DecodeError, ValueError, RecursionError)
 
 
 class ProtocolError(Exception):

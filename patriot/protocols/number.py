@@ -1,7 +1,8 @@
 """Decimal text to integer units, exactly. Rule: no float touches a number on its way in.
 
-A `Scale` remembers what it converted: the same prices and sizes come back thousands of times, and a dictionary hit is
-five times cheaper than a conversion. Scales are shared by all instruments with the same number of decimals.
+A `Scale` is a dictionary that remembers what it converted: prices and the sizes of a book come back all the time (80 to
+98 % in recordings of the busiest markets), and a hit is four times cheaper than a conversion. Sizes of trades and best
+quotes rarely come back: `convert` them.
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,12 @@ from patriot.domain.errors import InvalidValue
 from patriot.domain.instrument import decimals_of
 from patriot.protocols.errors import MalformedFrame, Unrepresentable
 
-ENTRIES_MAX = 32_768  # about 5 MB per scale
+ENTRIES_MAX = 32_768  # 4 MB; only the busiest markets have that many prices, others stay far below
 DECIMALS_MAX = 18  # NUMERIC(38, 18) in SQL
-DIGITS_MAX = 40  # longer text is an attack on int(), not a price
+LENGTH_MAX = 40  # longer text is an attack on int(), not a price
+
+Pairs = Sequence[tuple[str, str]]
+Levels = list[tuple[int, int]]
 
 
 class Scale(dict[str, int]):
@@ -26,50 +30,60 @@ class Scale(dict[str, int]):
 
     """
 
-    __slots__ = ("decimals",)
+    __slots__ = ("_point", "decimals")
 
     def __init__(self, decimals: int) -> None:
         super().__init__()
         self.decimals = decimals
+        self._point = -decimals - 1  # where the point is when all decimals are printed
 
     def __missing__(self, text: str) -> int:
-        whole, fraction = split(text)
-        if fraction[self.decimals :].strip("0"):
-            raise Unrepresentable(text, self.decimals)
-        units = int(whole + fraction[: self.decimals].ljust(self.decimals, "0"))
+        units = self.convert(text)
         if len(self) >= ENTRIES_MAX:
             self.clear()
         self[text] = units
         return units
 
+    def convert(self, text: str) -> int:
+        """Convert without remembering. One point, at its place, and digits: then the point just goes."""
+        digits = text.replace(".", "", 1)
+        try:
+            if text[self._point] == "." and digits.isdecimal():
+                return int(digits)
+        except IndexError:
+            pass
+        return self._convert_slowly(text)
+
+    def _convert_slowly(self, text: str) -> int:
+        whole, fraction = split(text)
+        if fraction[self.decimals :].strip("0"):
+            raise Unrepresentable(text, self.decimals)
+        return int(whole + fraction[: self.decimals].ljust(self.decimals, "0"))
+
     def nearest(self, text: str) -> int:
         """Round half to even: for statistics and reference prices, which venues give in finer steps than they trade."""
         whole, fraction = split(text)
-        number = Decimal(f"{whole}.{fraction}").scaleb(self.decimals)
+        number = Decimal(f"{whole}.{fraction or 0}").scaleb(self.decimals)
         return int(number.quantize(Decimal(1), ROUND_HALF_EVEN))
 
 
 @cache
-def scale(decimals: int) -> Scale:
-    """The one scale for this many decimals (instrument definitions allow few, so the cache stays small)."""
+def shared_scale(decimals: int) -> Scale:
+    """For quantities: all markets trade the same round sizes."""
     return Scale(decimals)
 
 
-def levels(pairs: Sequence[tuple[str, str]], price: Scale, quantity: Scale) -> list[tuple[int, int]]:
-    """Convert book levels. Column by column, because then the loop runs in C."""
-    if not pairs:
-        return []
-    prices, quantities = zip(*pairs, strict=True)
-    return list(zip(map(price.__getitem__, prices), map(quantity.__getitem__, quantities), strict=True))
+def levels(pairs: Pairs, price: Scale, quantity: Scale) -> Levels:
+    """Convert one side of a book."""
+    return [(price[one], quantity[other]) for one, other in pairs]
 
 
 def split(text: str) -> tuple[str, str]:
     """Whole and fractional digits of a plain, non-negative number. Raises MalformedFrame for anything else."""
-    whole, dot, fraction = text.partition(".")
-    digits = whole + fraction
-    if not (whole and digits.isascii() and digits.isdigit() and len(digits) <= DIGITS_MAX) or (dot and not fraction):
-        raise MalformedFrame(f"{text[:DIGITS_MAX]!r} is not a plain decimal number")
-    return whole, fraction
+    whole, point, fraction = text.partition(".")
+    if (whole + fraction).isdecimal() and (fraction or not point) and len(text) <= LENGTH_MAX:
+        return whole, fraction
+    raise MalformedFrame(f"{text[:LENGTH_MAX]!r} is not a plain decimal number")
 
 
 def signed(text: str) -> str:

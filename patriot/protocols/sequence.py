@@ -40,7 +40,7 @@ class BookSequence:
         if delta.last <= applied:
             self.dropped += 1
             return ()
-        if before(delta) > applied:
+        if (delta.first - 1 if delta.previous < 0 else delta.previous) > applied:  # `before`, written out
             return self._gap(delta)
         self.applied = delta.last
         return (delta,)
