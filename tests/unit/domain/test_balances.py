@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from patriot.domain.balances import BalanceDelta, changes_of
 from patriot.domain.ledger import transfer
+from patriot.domain.money import exact
 from patriot.domain.order import Reservation
 from patriot.domain.order_commands import create, request_cancel, request_modify
 from patriot.domain.order_reports import apply_report
@@ -77,6 +78,7 @@ def test_changes_are_one_per_asset_sorted_and_without_zeros():
     kind=st.sampled_from(["spot", "linear"]),
 )
 @pytest.mark.requirement("B11")
+@exact
 def test_a_whole_life_leaves_nothing_reserved_and_cash_as_traded(parts, fee_asset, kind):
     """What is left of the holds is the position's margin, what is left of cash is the trade."""
     [created] = create(command(), order_id=ORDER, user_id=USER, reservation=Reservation("USDT", Decimal(1001)))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patriot.domain.errors import InvalidTransition, InvalidValue
-from patriot.domain.money import EXACT, ZERO
+from patriot.domain.money import ZERO, exact
 from patriot.domain.order import Order, Reservation
 from patriot.domain.order_commands import record_unknown, request_cancel, request_modify, route, start_submit
 from patriot.domain.order_reports import apply_report
@@ -363,6 +363,7 @@ actions = st.lists(reports | requests, max_size=40)
 
 @given(actions=actions, reserved=amounts)
 @pytest.mark.requirement("P9", "B3")
+@exact
 def test_any_sequence_of_requests_and_reports_keeps_the_reservation_sound(actions, reserved):
     order = pending(reserved=str(reserved))
     held, trades = order.reserved.amount, {}
@@ -370,7 +371,7 @@ def test_any_sequence_of_requests_and_reports_keeps_the_reservation_sound(action
         events = apply_report(order, action) if isinstance(action, VenueReport) else action(order)
         for event in events:
             order = after(order, [event])
-            held = EXACT.add(held, sum((hold.reserved for hold in event.holds), ZERO))
+            held += sum((hold.reserved for hold in event.holds), ZERO)
             if isinstance(action, VenueReport) and event.TYPE in {"order.partially_filled", "order.filled"}:
                 assert event.trade_id not in trades
                 trades[event.trade_id] = event.quantity
