@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from patriot.domain.errors import InvalidTransition, InvalidValue
+from patriot.security.errors import PermissionDenied, TokenRefused
 from patriot.store.api import GuardFailed, InsufficientFunds, StoreUnavailable, VersionConflict
 
 MEDIA_TYPE = "application/problem+json"
@@ -49,6 +50,10 @@ def of_exception(error: Exception) -> ProblemError:
             return _invalid(error)
         case InvalidValue():
             return ProblemError(422, "invalid_value", str(error), [(error.field, error.rule)])
+        case PermissionDenied():
+            return forbidden(error.permission)
+        case TokenRefused():
+            return unauthenticated()
         case InvalidTransition():
             return ProblemError(409, "invalid_transition", str(error))
         case InsufficientFunds():

@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address of the public edge")
     port: int = Field(8000, ge=0, le=65535, description="port of the public edge; 0 = any free one")
     venue_port: int = Field(8010, ge=0, le=65535, description="port of the built-in venue; 0 = any free one")
-    market: Literal["synthetic", "live"] = Field("synthetic", description="where prices come from")
+    market: Literal["synthetic", "live", "replay"] = Field("synthetic", description="where prices come from")
     execution: Literal["wire", "in_process"] = Field("wire", description="how paper orders reach the built-in venue")
     seed: int = Field(1, description="seed of the synthetic market")
     demo: bool = Field(True, description="create the demo user, paper account and strategy")

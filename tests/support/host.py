@@ -1,5 +1,6 @@
 """A whole platform on the in-memory store for tests: real functions, real broker, a scripted or in-process venue."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -104,6 +105,13 @@ async def set_price(host: Host, instrument: str, bid: str, ask: str) -> None:
         instrument=instrument, bid=Decimal(bid), ask=Decimal(ask), last=Decimal(bid), as_of=host.runtime.clock.now()
     )
     await host.runtime.state.set(price_key(instrument), report.model_dump_json().encode())
+
+
+async def until_idle(host: Host, seconds: float = 5) -> None:
+    """Wait until every message has been handled."""
+    async with asyncio.timeout(seconds):
+        while not host.broker.idle:
+            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

@@ -1,11 +1,10 @@
-import asyncio
 from decimal import Decimal
 
 import pytest
 
 from patriot.domain.venue import Accepted, NotFound, OrderRef, OrderState, Rejected
 from schemas.reports import Execution
-from tests.support.host import PERPETUAL, Client, define, running_host, set_price
+from tests.support.host import PERPETUAL, Client, define, running_host, set_price, until_idle
 
 
 class FillingVenue:
@@ -42,14 +41,6 @@ class FillingVenue:
 
     async def close(self):
         pass
-
-
-async def until_idle(host):
-    for _ in range(500):
-        await asyncio.sleep(0.01)
-        if host.broker.idle:
-            return
-    raise AssertionError("not idle")
 
 
 @pytest.mark.requirement("P8")

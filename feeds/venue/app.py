@@ -1,0 +1,112 @@
+"""The built-in exchange as a feed. Rule: to the platform it is a venue like any other.
+
+It opens an account for every paper account, credits what that account is funded with, and keeps its books alive from
+one of three market sources: its own synthetic market, a replay, or a live public feed (both through the ticks port).
+Orders reach it over its wire protocols, or in process where `execution` is "in_process".
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from feeds.venue.events import EVERY
+from feeds.venue.halls import Halls, PaperVenue
+from feeds.venue.replay import Replay
+from feeds.venue.synthetic import STEP_MS, SyntheticMarket
+from patriot.runtime.context import RequestContext
+from patriot.runtime.credentials import open_credentials
+from patriot.runtime.function import Context, Feed
+from patriot.runtime.ports import Runtime
+from patriot.runtime.reference import instrument_row
+from patriot.store.api import Query
+from schemas.events import AccountFunded, AccountLinked
+from schemas.topics import ACCOUNT_EVENTS
+
+PAPER = "paper"
+
+log = structlog.get_logger()
+
+feed = Feed("venue")
+
+
+class NotOpenYet(Exception):
+    """The account's funding came before its opening: the broker shall deliver it again."""
+
+
+def halls_of(runtime: Runtime) -> Halls:
+    """The halls of this process, made at first use."""
+    halls = runtime.local.get(feed.name)
+    if halls is None:
+        halls = runtime.local[feed.name] = Halls(lambda: int(runtime.clock.now().timestamp() * 1000))
+    assert isinstance(halls, Halls)
+    return halls
+
+
+@feed.task
+async def run(context: RequestContext) -> None:
+    """List the instruments, open the accounts that exist, keep the market alive."""
+    runtime = context.runtime
+    halls = halls_of(runtime)
+    await context.write([instrument_row(one) for exchange in halls for one in exchange.instruments])
+    for row in await runtime.store.find(Query("user_accounts", None, {"mode": PAPER}, limit=100_000)):
+        _open(halls, runtime, row)
+    if runtime.settings.execution == "in_process":
+        runtime.venues[PAPER] = PaperVenue(halls)
+        _publish_ticks(runtime, halls)
+    if runtime.settings.market == "synthetic":
+        await _synthetic(runtime, halls)
+    else:
+        _follow_ticks(runtime, halls)
+
+
+@feed.on(ACCOUNT_EVENTS, AccountLinked)
+async def open_account(event: AccountLinked, context: Context) -> None:
+    """Open the account of a paper account, with the credentials that lie in the vault."""
+    halls = halls_of(context.runtime)
+    if event.mode == PAPER and event.exchange in halls:
+        _open(halls, context.runtime, await context.account(event.account_id))
+
+
+@feed.on(ACCOUNT_EVENTS, AccountFunded)
+async def credit(event: AccountFunded, context: Context) -> None:
+    """Credit paper money, once per event."""
+    halls = halls_of(context.runtime)
+    if event.source != PAPER:
+        return
+    if halls.venue_of(event.account_id) is None:
+        raise NotOpenYet(event.account_id)
+    assert context.event is not None
+    halls.deposit(event.account_id, event.asset, event.amount, context.event.id)
+
+
+def _open(halls: Halls, runtime: Runtime, account: Mapping[str, Any]) -> None:
+    if account["exchange"] in halls:
+        key, secret = open_credentials(runtime.access.vault, account)
+        halls.open(account["exchange"], account["id"], key.reveal(), secret.reveal())
+
+
+async def _synthetic(runtime: Runtime, halls: Halls) -> None:
+    """One step of the market each 100 ms. A late step is not caught up: prices move, they do not jump."""
+    markets = [SyntheticMarket(exchange, runtime.settings.seed) for exchange in halls]
+    while True:
+        for market in markets:
+            market.step()
+        await runtime.clock.sleep(STEP_MS / 1000)
+
+
+def _publish_ticks(runtime: Runtime, halls: Halls) -> None:
+    """Without a wire, the synthetic market reaches the other feeds through the ticks port."""
+    if runtime.settings.market == "synthetic":
+        for exchange in halls:
+            exchange.on_market(EVERY, runtime.ticks.publish)
+
+
+def _follow_ticks(runtime: Runtime, halls: Halls) -> None:
+    """A replay or a live feed drives the books."""
+    for exchange in halls:
+        replay = Replay(exchange)
+        runtime.ticks.subscribe(replay.apply, [one.id for one in exchange.instruments])
+
+
+app = feed.app
