@@ -13,10 +13,10 @@ import asyncpg
 from patriot.domain.errors import InvalidValue
 from patriot.store import sql
 from patriot.store.api import Commit, IdempotencyRecord, Refused, StoreUnavailable
-from patriot.store.check import CheckedRow, guard_key
+from patriot.store.check import CheckedRow
 from patriot.store.columns import answer_columns, balance_columns, event_columns, inbox_columns, transposed
 from patriot.store.connections import Connection
-from patriot.store.plan import Balance, Facts, Plan, answer_key
+from patriot.store.plan import Balance, Facts, LockKeys, Plan, answer_key, lock_keys
 from patriot.store.upsert import upserts
 
 _ATTEMPTS_MAX = 10
@@ -33,7 +33,10 @@ Outcome = int | Exception  # the position of the commit's first event, or why it
 
 
 class Batch:
-    """Entries that share a transaction, and outbox entries to take off with it. `outcomes` is aligned with entries."""
+    """Entries that share a transaction, and outbox entries to take off with it. `outcomes` is aligned with entries.
+
+    The entries' commits are all published or all not.
+    """
 
     def __init__(self, entries: Sequence[Entry], published: Sequence[int] = ()) -> None:
         self._entries = entries
@@ -74,8 +77,9 @@ class Batch:
     async def _attempt(self, connection: Connection, *, look_up: bool) -> bool:
         """Try once; tell whether it is done. If not, the caller rolls back."""
         self.committing = False
-        await self._begin(connection)
-        await self._lock(connection)
+        keys = lock_keys(self._commits)
+        await self._begin(connection, guarded=bool(keys.guards))
+        await self._lock(connection, keys)
         accepted = await self._admit(connection, look_up=look_up)
         position = await self._insert(connection, accepted)
         if position is None:
@@ -85,9 +89,9 @@ class Batch:
         await connection.execute("commit")
         return True
 
-    async def _begin(self, connection: Connection) -> None:
+    async def _begin(self, connection: Connection, *, guarded: bool) -> None:
         statements = ["begin"]
-        if any(commit.guards for commit in self._commits):
+        if guarded:
             # set_guard waits for us, and we for a set_guard that waits: a kill switch never starves
             statements.append("lock table guards in row share mode")
         if not self._entries:
@@ -96,24 +100,16 @@ class Batch:
         if self._published:
             await connection.execute(sql.DELETE_PUBLISHED, self._published)
 
-    async def _lock(self, connection: Connection) -> None:
+    async def _lock(self, connection: Connection, keys: LockKeys) -> None:
         """Read what the plan goes by, under locks that last until the transaction ends."""
-        guards = {
-            guard_key(commit.origin.tenant_id, guard.scope) for commit in self._commits for guard in commit.guards
-        }
-        if guards:
-            rows = await connection.fetch(sql.READ_GUARDS, *transposed(guards))
+        if keys.guards:
+            rows = await connection.fetch(sql.READ_GUARDS, *transposed(keys.guards))
             self._facts.guards = {(row[0], row[1]): (row[2], row[3]) for row in rows}
-        leases = {commit.lease.name for commit in self._commits if commit.lease is not None}
-        if leases:
-            self._facts.leases = {row[0]: row[1] for row in await connection.fetch(sql.LOCK_LEASES, list(leases))}
-        balances = {
-            (commit.origin.tenant_id, change.account_id, change.asset)
-            for commit in self._commits
-            for change in commit.balances
-        }
-        if balances:
-            await self._lock_balances(connection, transposed(balances), len(balances))
+        if keys.leases:
+            rows = await connection.fetch(sql.LOCK_LEASES, list(keys.leases))
+            self._facts.leases = {row[0]: row[1] for row in rows}
+        if keys.balances:
+            await self._lock_balances(connection, transposed(keys.balances), len(keys.balances))
 
     async def _lock_balances(self, connection: Connection, keys: Sequence[Sequence[object]], count: int) -> None:
         rows = await connection.fetch(sql.LOCK_BALANCES, *keys)
@@ -147,9 +143,10 @@ class Batch:
         return accepted
 
     async def _look_up(self, connection: Connection) -> None:
-        streams = {(append.stream.tenant_id, append.stream.id) for commit in self._commits for append in commit.appends}
+        streams = {append.stream[::2] for commit in self._commits for append in commit.appends}  # tenant, aggregate
         rows = await connection.fetch(sql.READ_HEADS, *transposed(streams)) if streams else []
-        self._facts.heads = {**dict.fromkeys(streams, 0), **{(row[0], row[1]): row[2] for row in rows}}
+        heads = {(tenant_id.int, aggregate_id.int): 0 for tenant_id, aggregate_id in streams}
+        self._facts.heads = {**heads, **{(row[0].int, row[1].int): row[2] for row in rows}}
         inbox = {(commit.origin.tenant_id, *commit.inbox) for commit in self._commits if commit.inbox is not None}
         rows = await connection.fetch(sql.READ_INBOX, *transposed(inbox)) if inbox else []
         self._facts.inbox = {(row[0], row[1], row[2]): True for row in rows}
@@ -164,15 +161,10 @@ class Batch:
 
     async def _insert(self, connection: Connection, accepted: Sequence[Entry]) -> int | None:
         """Insert the accepted entries; return the position of their first event, or None where a race was lost."""
-        position = 0
         commits = [entry.commit for entry in accepted]
-        columns = event_columns(commits)
-        if columns[0]:
-            row = await connection.fetchrow(sql.APPEND, *columns)
-            assert row is not None, "an aggregate gives one row"
-            position, count = row
-            if count < len(columns[0]):
-                return None
+        position = await self._append(connection, commits)
+        if position is None:
+            return None
         for statement, keys in (
             (sql.INSERT_INBOX, inbox_columns(commits)),
             (sql.INSERT_ANSWERS, answer_columns(commits)),
@@ -185,9 +177,19 @@ class Batch:
             await connection.execute(statement, *values)
         return position
 
+    async def _append(self, connection: Connection, commits: Sequence[Commit]) -> int | None:
+        """Insert the events; return the position of the first, or None where a race was lost."""
+        columns = event_columns(commits, self._plan.follows)
+        if not columns:
+            return 0
+        row = await connection.fetchrow(sql.APPEND, commits[0].publish, *columns)
+        assert row is not None, "an aggregate gives one row"
+        base, count = row
+        return base + 1 if count == len(columns[0]) else None
+
     def _place(self, position: int) -> None:
         for index, commit in enumerate(self._commits):
-            if not isinstance(self.outcomes[index], Exception):
+            if self.outcomes[index] == 0:
                 self.outcomes[index] = position
                 for append in commit.appends:
                     position += len(append.events)

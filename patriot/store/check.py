@@ -13,7 +13,7 @@ import orjson
 
 from patriot.domain.errors import InvalidValue
 from patriot.domain.money import decimal_of
-from patriot.store.api import PUBLIC_TENANT, BalanceChange, Commit, Guard, Origin, Query, Row
+from patriot.store.api import PUBLIC_TENANT, BalanceChange, Commit, Origin, Query, Row
 from patriot.store.tables import TABLES, Table
 
 DECIMALS = 18
@@ -22,6 +22,8 @@ _STEP = Decimal(1).scaleb(-DECIMALS)
 _WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _INTEGER_MAX = 2**31 - 1
 _BIGINT_MAX = 2**63 - 1
+SEPARATOR = "\x1f"  # joins texts on their way to the database; a control character, so no name or JSON holds it
+SEPARATOR_BYTES = SEPARATOR.encode()
 _ESCAPED_NUL = b"\\u0000"  # PostgreSQL's text and jsonb cannot hold it
 
 
@@ -36,6 +38,9 @@ class CheckedRow(NamedTuple):
 def check_commit(commit: Commit) -> Sequence[CheckedRow]:
     """Return the commit's rows as they will be written. Raises InvalidValue."""
     _check_moment(commit.occurred_at, "occurred_at")
+    origin = commit.origin
+    if not (origin.actor.isprintable() and origin.correlation_id.isprintable() and origin.causation_id.isprintable()):
+        raise InvalidValue("origin", "must not hold a control character")
     _check_appends(commit)
     for change in commit.balances:
         _check_balance(change)
@@ -45,10 +50,6 @@ def check_commit(commit: Commit) -> Sequence[CheckedRow]:
 def guard_key(tenant_id: UUID, scope: str) -> tuple[UUID, str]:
     """Whose guard a scope means: the platform's own binds every tenant."""
     return (PUBLIC_TENANT if scope == "platform" else tenant_id, scope)
-
-
-def guard_keys(origin: Origin, guards: Sequence[Guard]) -> Sequence[tuple[UUID, str]]:
-    return [guard_key(origin.tenant_id, guard.scope) for guard in guards]
 
 
 def check_query(query: Query) -> Table:
@@ -66,12 +67,16 @@ def _check_appends(commit: Commit) -> None:
     for append in commit.appends:
         if append.stream.tenant_id != commit.origin.tenant_id:
             raise InvalidValue("tenant_id", "of a stream must be the origin's")
+        if not append.stream.kind.isprintable():
+            raise InvalidValue("aggregate_type", "must not hold a control character")
         if append.expected_version < 0:
             raise InvalidValue("expected_version", "must not be negative")
         count += len(append.events)
         for event in append.events:
-            if _ESCAPED_NUL in event.data:
-                raise InvalidValue("event_data", "must not hold a NUL character")
+            if SEPARATOR_BYTES in event.data or _ESCAPED_NUL in event.data:
+                raise InvalidValue("event_data", "must not hold a control character or an escaped NUL character")
+            if not event.type.isprintable():
+                raise InvalidValue("event_type", "must not hold a control character")
     if count > EVENTS_MAX:
         raise InvalidValue("appends", f"must not hold more than {EVENTS_MAX} events")
 

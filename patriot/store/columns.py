@@ -1,10 +1,10 @@
 """Commits as columns: one list per column is what a single `unnest` statement takes for a whole batch."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from patriot.store.api import Commit
+from patriot.store.check import SEPARATOR, SEPARATOR_BYTES
 from patriot.store.plan import Balance, BalanceKey
 
 
@@ -13,33 +13,32 @@ def transposed(rows: Collection[tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def event_columns(commits: Sequence[Commit]) -> Sequence[list[Any]]:
-    """The columns of `sql.APPEND`, in its order.
+def event_columns(commits: Sequence[Commit], follows: Iterable[int]) -> Sequence[Sequence[Any]]:
+    """The columns of `sql.APPEND` from its second on, in its order; the texts are joined. Empty without events.
 
-    The column `follows` holds the version that must stand in the database already: set on the first event that a
-    batch appends to an existing stream, 0 elsewhere.
+    `follows` has one number per append: the version that must stand in the database already, 0 for none.
     """
-    columns: tuple[list[Any], ...] = tuple([] for _ in range(13))
-    add = [column.append for column in columns]
-    seen: set[tuple[UUID, UUID]] = set()
+    rows: list[tuple[Any, ...]] = []
+    before = iter(follows)
     for commit in commits:
         origin = commit.origin
         for append in commit.appends:
             stream, version = append.stream, append.expected_version
-            key = (stream.tenant_id, stream.id)
-            follows = 0 if key in seen else version
-            seen.add(key)
+            follow = next(before) if append.events else 0
             for event in append.events:
                 version += 1
-                values = (
-                    stream.tenant_id, stream.id, version, follows, stream.kind, event.type, event.schema_version,
-                    event.data, commit.occurred_at, origin.correlation_id, origin.causation_id, origin.actor,
-                    commit.publish,
+                rows.append(
+                    (
+                        stream.tenant_id, stream.id, version, follow, event.schema_version, commit.occurred_at,
+                        stream.kind, event.type, event.data, origin.correlation_id, origin.causation_id, origin.actor,
+                    )
                 )  # fmt: skip
-                for append_value, value in zip(add, values, strict=True):
-                    append_value(value)
-                follows = 0
-    return columns
+                follow = 0
+    if not rows:
+        return ()
+    *scalars, kinds, types, data, correlations, causations, actors = zip(*rows, strict=True)
+    texts = [SEPARATOR.join(column) for column in (kinds, types, correlations, causations, actors)]
+    return (*scalars, SEPARATOR_BYTES.join(data).decode(), *texts)
 
 
 def inbox_columns(commits: Sequence[Commit]) -> Sequence[list[Any]]:

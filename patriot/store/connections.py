@@ -27,6 +27,16 @@ LOST = (
 )
 _COMMAND_SECONDS_MAX = 30
 
+# The writer looks up keys and nothing else. Its plans are made once, often while the tables are still empty: a plan
+# that scans a table would be kept while the table grows.
+_WRITER_PLANS = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+
 
 class StartRefused(StoreError):
     """The database's settings would break a promise of the store; the text says which and how to mend it."""
@@ -62,7 +72,7 @@ async def connect(dsn: str) -> Connection:
         timeout=10,
         command_timeout=_COMMAND_SECONDS_MAX,
         max_cached_statement_lifetime=0,
-        server_settings={"plan_cache_mode": "force_generic_plan", "application_name": "patriot writer"},
+        server_settings={"application_name": "patriot writer", **_WRITER_PLANS},
     )
     await prepare(connection)
     return connection

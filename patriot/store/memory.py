@@ -23,7 +23,7 @@ from patriot.store.api import (
     StreamId,
 )
 from patriot.store.check import CheckedRow, check_commit, check_query, guard_key
-from patriot.store.plan import AnswerKey, Facts, Plan, answer_key
+from patriot.store.plan import AnswerKey, Facts, Plan, StreamKey, answer_key, stream_key
 from patriot.store.record import ANSWER_HOURS, recorded
 from patriot.store.tables import TABLES, Table
 
@@ -39,7 +39,7 @@ class MemoryStore:
         self._facts = Facts(complete=True)
         self._answered_at: dict[AnswerKey, datetime] = {}
         self._events: list[RecordedEvent] = []
-        self._streams: dict[tuple[UUID, UUID], list[RecordedEvent]] = {}
+        self._streams: dict[StreamKey, list[RecordedEvent]] = {}
         self._outbox: dict[int, RecordedEvent] = {}
         self._snapshots: dict[StreamId, Snapshot] = {}
         self._leases: dict[str, Lease] = {}
@@ -58,7 +58,7 @@ class MemoryStore:
         return self._append(commit)
 
     async def load(self, stream: StreamId, after_version: int = 0) -> Sequence[RecordedEvent]:
-        return self._streams.get((stream.tenant_id, stream.id), [])[after_version:]
+        return self._streams.get(stream_key(stream), [])[after_version:]
 
     async def read(
         self,
@@ -175,7 +175,7 @@ class MemoryStore:
         events = recorded(commit, len(self._events) + 1)
         self._events.extend(events)
         for event in events:
-            self._streams.setdefault((event.stream.tenant_id, event.stream.id), []).append(event)
+            self._streams.setdefault(stream_key(event.stream), []).append(event)
             if commit.publish:
                 self._outbox[event.position] = event
         return events

@@ -8,7 +8,7 @@ Checks go in one order, so that both stores refuse for the same reason: idempote
 versions, balances.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import NamedTuple, TypeVar
@@ -18,7 +18,6 @@ from patriot.domain.errors import InvalidValue
 from patriot.domain.money import AMOUNT_MAX, ZERO
 from patriot.store.api import (
     AlreadyProcessed,
-    Append,
     BalanceChange,
     Commit,
     DuplicateRequest,
@@ -26,6 +25,7 @@ from patriot.store.api import (
     IdempotencyRecord,
     InsufficientFunds,
     LeaseLost,
+    StreamId,
     VersionConflict,
 )
 from patriot.store.check import guard_key
@@ -33,7 +33,7 @@ from patriot.store.check import guard_key
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
-StreamKey = tuple[UUID, UUID]  # tenant, aggregate
+StreamKey = tuple[int, int]  # tenant, aggregate; as integers, because hashing a UUID costs five times as much
 InboxKey = tuple[UUID, str, str]  # tenant, consumer, event
 AnswerKey = tuple[UUID, UUID, str, str]  # tenant, user, route, key
 BalanceKey = tuple[UUID, UUID, str]  # tenant, account, asset
@@ -65,6 +65,27 @@ class Facts:
     leases: dict[str, int] = field(default_factory=dict)
 
 
+class LockKeys(NamedTuple):
+    """What must not change between the plan and the end of its transaction."""
+
+    guards: set[GuardKey]
+    leases: set[str]
+    balances: set[BalanceKey]
+
+
+def lock_keys(commits: Sequence[Commit]) -> LockKeys:
+    keys = LockKeys(set(), set(), set())
+    for commit in commits:
+        tenant_id = commit.origin.tenant_id
+        for guard in commit.guards:
+            keys.guards.add(guard_key(tenant_id, guard.scope))
+        for change in commit.balances:
+            keys.balances.add((tenant_id, change.account_id, change.asset))
+        if commit.lease is not None:
+            keys.leases.add(commit.lease.name)
+    return keys
+
+
 class Plan:
     """Commits admitted so far, and the state they lead to on top of the facts."""
 
@@ -74,6 +95,7 @@ class Plan:
         self.inbox: dict[InboxKey, bool] = {}
         self.answers: dict[AnswerKey, IdempotencyRecord] = {}
         self.balances: dict[BalanceKey, Balance] = {}
+        self.follows: list[int] = []  # per append admitted: the version that must stand already, 0 = made by this plan
 
     def admit(self, commit: Commit) -> None:
         """Take the commit in, or raise a Refused (or InvalidValue for a balance out of range) and change nothing."""
@@ -85,10 +107,15 @@ class Plan:
             raise LeaseLost(commit.lease)
         if commit.guards:
             self._check_guards(commit)
-        heads = self._heads_after(commit)
+        heads, follows = self._heads_after(commit)
         if commit.balances:
             self.balances.update(self._balances_after(commit))
-        self._apply(commit, heads)
+        self.heads.update(heads)
+        self.follows += follows
+        if commit.inbox is not None:
+            self.inbox[(commit.origin.tenant_id, *commit.inbox)] = True
+        if commit.idempotency is not None:
+            self.answers[answer_key(commit, commit.idempotency)] = commit.idempotency
 
     def _check_answer(self, commit: Commit, record: IdempotencyRecord) -> None:
         taken = _look_up(answer_key(commit, record), self.answers, self._facts.answers)
@@ -106,23 +133,20 @@ class Plan:
             if halted or version != guard.version:
                 raise GuardFailed(guard.scope, halted=halted)
 
-    def _heads_after(self, commit: Commit) -> dict[StreamKey, int]:
+    def _heads_after(self, commit: Commit) -> tuple[dict[StreamKey, int], list[int]]:
         heads: dict[StreamKey, int] = {}
+        follows: list[int] = []
         for append in commit.appends:
             if append.events:
-                key = (append.stream.tenant_id, append.stream.id)
-                if self._head(key, append, heads) != append.expected_version:
-                    raise VersionConflict(append.stream, append.expected_version)
-                heads[key] = append.expected_version + len(append.events)
-        return heads
-
-    def _head(self, key: StreamKey, append: Append, heads: dict[StreamKey, int]) -> int:
-        head = heads.get(key)
-        if head is None:
-            head = _look_up(key, self.heads, self._facts.heads)
-        if head is None:
-            return 0 if self._facts.complete else append.expected_version
-        return head
+                key, expected = stream_key(append.stream), append.expected_version
+                head = heads.get(key) or self.heads.get(key)
+                follows.append(expected if head is None else 0)
+                if head is None:
+                    head = self._facts.heads.get(key, 0 if self._facts.complete else expected)
+                if head != expected:
+                    raise VersionConflict(append.stream, expected)
+                heads[key] = expected + len(append.events)
+        return heads, follows
 
     def _balances_after(self, commit: Commit) -> dict[BalanceKey, Balance]:
         balances: dict[BalanceKey, Balance] = {}
@@ -132,12 +156,9 @@ class Plan:
             balances[key] = _changed(balance, change)
         return balances
 
-    def _apply(self, commit: Commit, heads: dict[StreamKey, int]) -> None:
-        self.heads.update(heads)
-        if commit.inbox is not None:
-            self.inbox[(commit.origin.tenant_id, *commit.inbox)] = True
-        if commit.idempotency is not None:
-            self.answers[answer_key(commit, commit.idempotency)] = commit.idempotency
+
+def stream_key(stream: StreamId) -> StreamKey:
+    return (stream.tenant_id.int, stream.id.int)
 
 
 def answer_key(commit: Commit, record: IdempotencyRecord) -> AnswerKey:

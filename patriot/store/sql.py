@@ -2,29 +2,28 @@
 
 from patriot.store.record import ANSWER_HOURS
 
-# The transaction id is assigned by next_position() before any row is written; see 0002_event_store.sql.
+# Texts come as one joined string per column: encoding an array of texts costs more than inserting it.
+# next_position() assigns the transaction id before any row is written; see 0002_event_store.sql.
 APPEND = """
-with base as materialized (select next_position() as position), new as materialized (
-    select position + n - 1 as position, tenant_id, aggregate_id, event_version, follows, aggregate_type, event_type,
-        schema_version, event_data, occurred_at, correlation_id, causation_id, actor, publish
-    from base, unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::text[], $6::text[], $7::smallint[],
-        $8::jsonb[], $9::timestamptz[], $10::text[], $11::text[], $12::text[], $13::boolean[]) with ordinality
-    as event (tenant_id, aggregate_id, event_version, follows, aggregate_type, event_type, schema_version, event_data,
-        occurred_at, correlation_id, causation_id, actor, publish, n)
-), written as (
-    insert into event_store (position, tenant_id, aggregate_id, event_version, aggregate_type, event_type,
-        schema_version, event_data, occurred_at, correlation_id, causation_id, actor)
-    select position, tenant_id, aggregate_id, event_version, aggregate_type, event_type,
-        schema_version, event_data, occurred_at, correlation_id, causation_id, actor
-    from new
-    where follows = 0 or exists (
-        select from event_store before where before.tenant_id = new.tenant_id
+with base as materialized (select next_position() as position), written as (
+    insert into event_store (position, tenant_id, aggregate_id, event_version, schema_version, occurred_at,
+        aggregate_type, event_type, event_data, correlation_id, causation_id, actor)
+    select position + n, tenant_id, aggregate_id, version, schema_version, occurred_at,
+        coalesce(kind, ''), coalesce(type, ''), data::jsonb,
+        coalesce(correlation_id, ''), coalesce(causation_id, ''), coalesce(actor, '')
+    from base, unnest($2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::smallint[], $7::timestamptz[],
+        string_to_array($8, E'\\x1f'), string_to_array($9, E'\\x1f'), string_to_array($10, E'\\x1f'),
+        string_to_array($11, E'\\x1f'), string_to_array($12, E'\\x1f'), string_to_array($13, E'\\x1f'))
+        with ordinality as new (tenant_id, aggregate_id, version, follows, schema_version, occurred_at,
+        data, kind, type, correlation_id, causation_id, actor, n)
+    where follows = 0 or (
+        select true from event_store before where before.tenant_id = new.tenant_id
             and before.aggregate_id = new.aggregate_id and before.event_version = new.follows)
-    order by tenant_id, aggregate_id, event_version
+    order by tenant_id, aggregate_id, version
     on conflict (tenant_id, aggregate_id, event_version) do nothing
-    returning 1
+    returning position, tenant_id, occurred_at
 ), queued as (
-    insert into outbox (position, tenant_id, created_at) select position, tenant_id, occurred_at from new where publish
+    insert into outbox (position, tenant_id, created_at) select * from written where $1
 )
 select (select position from base), (select count(*) from written)
 """

@@ -115,8 +115,11 @@ class Writer:
             _answer(future, off)
 
     def _take(self) -> list[tuple[Entry, _Future]]:
+        """The next commits that may share a batch: up to its limit, all published or all not."""
         taken: list[tuple[Entry, _Future]] = []
         while self._queue and len(taken) < self._limits.batch_commits_max:
+            if taken and self._queue[0][0].commit.publish is not taken[0][0].commit.publish:
+                break
             entry, future = self._queue.popleft()
             if not future.cancelled():  # else its caller is gone, and nothing was written yet
                 taken.append((entry, future))
