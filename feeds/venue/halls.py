@@ -4,10 +4,9 @@ A platform account trades on the hall of its exchange under its own id. Paper ac
 spot and derivatives), so that the platform's buying power and the venue's mean the same.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import get_args
 from uuid import UUID
 
 from feeds.venue.accounts import Account
@@ -15,7 +14,6 @@ from feeds.venue.adapter import InProcessVenue
 from feeds.venue.events import EVERY, AccountEvent, OrderUpdate
 from feeds.venue.exchange import Exchange
 from feeds.venue.faults import FaultPlan
-from feeds.venue.listing import Venue, instruments
 from patriot.domain.instrument import Instrument
 from patriot.domain.venue import (
     NotFound,
@@ -31,18 +29,14 @@ from schemas.types import Side
 
 
 class Halls:
-    """`listed` replaces the built-in instruments of a venue (a replay lists what was recorded)."""
+    """`listed` are the instruments of each venue."""
 
     def __init__(
-        self,
-        now_ms: Callable[[], int],
-        listed: dict[str, list[Instrument]] | None = None,
-        faults: FaultPlan | None = None,
+        self, listed: Mapping[str, Sequence[Instrument]], now_ms: Callable[[], int], faults: FaultPlan | None = None
     ) -> None:
-        chosen = listed if listed is not None else {venue: instruments(venue) for venue in get_args(Venue)}
         self._exchanges = {
             venue: Exchange(venue, found, now_ms, unified=True, client_ids_forever=venue == "BYBIT")
-            for venue, found in chosen.items()
+            for venue, found in listed.items()
         }
         self._deposited: set[str] = set()
         self._venues: dict[UUID, str] = {}

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from feeds.venue.exchange import Exchange
 from patriot.protocols.market import BookDelta, BookSnapshot, Market, MarkPrice, Quote, Trade
+from patriot.protocols.sequence import before
 
 _BREATH = 256  # events between two pauses for other tasks, where no time passes
 
@@ -75,7 +76,7 @@ class Replay:
         last = self._sequences.get(delta.instrument)
         if last is not None and delta.last <= last:
             return
-        if last is not None and delta.previous != last and delta.first > last + 1:
+        if last is not None and before(delta) > last:
             self.gaps += 1
             self._exchange.external_book(BookSnapshot(delta.instrument, [], [], 0, delta.time_ms))
         self._sequences[delta.instrument] = delta.last

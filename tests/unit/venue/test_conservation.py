@@ -31,7 +31,7 @@ class Customers(RuleBasedStateMachine):
     """Random orders of every type on both instruments by three customers, external news, marks, funding."""
 
     @initialize(unified=st.booleans(), leverage=st.sampled_from([5, 20, 125]))
-    def open(self, unified: bool, leverage: int) -> None:
+    def open(self, unified: bool, leverage: int) -> None:  # noqa: FBT001
         self.world = World(unified=unified)
         self.world.mark("60000")
         for account in self.accounts():
@@ -51,7 +51,7 @@ class Customers(RuleBasedStateMachine):
         time_in_force=st.sampled_from([TimeInForce.GTC, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK]),
         post_only=st.booleans(), reduce_only=st.booleans(), self_trade=st.sampled_from(list(SelfTrade)),
     )  # fmt: skip
-    def limit(self, name, instrument, side, ticks, lots, time_in_force, post_only, reduce_only, self_trade):
+    def limit(self, name, instrument, side, ticks, lots, time_in_force, post_only, reduce_only, self_trade):  # noqa: PLR0917
         request = NewOrder(
             instrument_id=instrument.id, side=side, type=OrderType.LIMIT, quantity=lots * Decimal("0.001"),
             price=price_at(instrument, ticks), time_in_force=time_in_force, self_trade=self_trade,
@@ -76,7 +76,7 @@ class Customers(RuleBasedStateMachine):
         name=NAMES, instrument=INSTRUMENTS, side=SIDES, ticks=TICKS, lots=LOTS, trigger=st.sampled_from(list(Trigger)),
         kind=st.sampled_from([one for one in OrderType if one.is_conditional]),
     )  # fmt: skip
-    def stop(self, name, instrument, side, ticks, lots, trigger, kind):
+    def stop(self, name, instrument, side, ticks, lots, trigger, kind):  # noqa: PLR0917
         request = NewOrder(
             instrument_id=instrument.id, side=side, type=kind, quantity=lots * Decimal("0.001"),
             price=None if kind.is_market else price_at(instrument, ticks), trigger_price=price_at(instrument, ticks),

@@ -153,7 +153,7 @@ def traded_at(world: World, price: str) -> None:
         (OrderType.TAKE_PROFIT_MARKET, "sell", "61000", "60999", "61000"),
     ],
 )
-def test_conditional_order_fires_at_its_trigger(world, kind, side, trigger, before, after):
+def test_conditional_order_fires_at_its_trigger(world, kind, side, trigger, before, after):  # noqa: PLR0917
     traded_at(world, "60000")
     order = world.order(world.alice, side, "0.1", type=kind, trigger_price=Decimal(trigger))
     assert order.status is OrderStatus.UNTRIGGERED
@@ -498,3 +498,31 @@ def test_history_is_bounded(world):
     world.exchange.cancel_all(small)
     assert [order.id for order in world.exchange.orders(small)] == ids[2:]
     assert len(small.by_client_id) == 3
+
+
+@pytest.mark.parametrize("bad", ["NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "1E+400", "1E-400", "1E+19"])
+def test_numbers_that_are_none_are_refused_and_change_nothing(world, bad):
+    count = len(world.heard)
+    for changes in ({"price": Decimal(bad)}, {"quantity": Decimal(bad)}):
+        with pytest.raises(errors.FilterFailure):
+            world.exchange.create(world.alice, request(**changes))
+    with pytest.raises(errors.InvalidRequest):
+        world.exchange.create(
+            world.alice,
+            request(type=OrderType.MARKET, price=None, quantity=Decimal(0), quote_quantity=Decimal(bad)),
+        )
+    with pytest.raises(errors.InvalidRequest):
+        world.exchange.deposit(world.alice, "spot", "USDT", Decimal(bad))
+    assert len(world.heard) == count
+    assert world.money() == world.deposited
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "0.0000000000000000001"])
+def test_amounts_that_are_not_positive_or_too_fine_are_refused(world, amount):
+    with pytest.raises(errors.InvalidRequest):
+        world.exchange.withdraw(world.alice, "spot", "USDT", Decimal(amount))
+
+
+def test_every_error_has_a_code_of_its_own():
+    kinds = errors.VenueError.__subclasses__()
+    assert len({kind.code for kind in kinds}) == len(kinds)

@@ -16,13 +16,13 @@ class Oracle:
 
     orders: list[list[int]] = field(default_factory=list)
 
-    def submit(self, ticket: int, buy: bool, price: int, quantity: int) -> list[tuple[int, int, int]]:
+    def submit(self, ticket: int, buy: bool, price: int, quantity: int) -> list[tuple[int, int, int]]:  # noqa: FBT001
         matches, left = self._match(buy, price, quantity)
         if left:
             self.orders.append([ticket, buy, price, left])
         return matches
 
-    def match(self, buy: bool, price: int, quantity: int) -> list[tuple[int, int, int]]:
+    def match(self, buy: bool, price: int, quantity: int) -> list[tuple[int, int, int]]:  # noqa: FBT001
         return self._match(buy, price, quantity)[0]
 
     def cancel(self, ticket: int) -> int:
@@ -38,14 +38,14 @@ class Oracle:
     def left(self, ticket: int) -> int:
         return next((order[3] for order in self.orders if order[0] == ticket), 0)
 
-    def crossing(self, buy: bool, price: int) -> list[tuple[int, int, int]]:
+    def crossing(self, buy: bool, price: int) -> list[tuple[int, int, int]]:  # noqa: FBT001
         others = [
             order for order in self.orders if order[1] != buy and (order[2] <= price if buy else order[2] >= price)
         ]
         others.sort(key=lambda order: order[2] if buy else -order[2])  # stable: time priority remains
         return [(ticket, at, quantity) for ticket, _, at, quantity in others]
 
-    def _match(self, buy: bool, price: int, quantity: int) -> tuple[list[tuple[int, int, int]], int]:
+    def _match(self, buy: bool, price: int, quantity: int) -> tuple[list[tuple[int, int, int]], int]:  # noqa: FBT001
         matches = []
         for ticket, at, available in self.crossing(buy, price):
             take = min(available, quantity)

@@ -40,7 +40,7 @@ def test_a_marketable_order_consumes_recorded_levels_until_the_next_update(world
     replay.apply(BOOK)
     order = world.order(world.alice, "buy", "0.3")
     assert order.status is OrderStatus.FILLED
-    assert order.filled_notional == Decimal("0.2") * Decimal("60001") + Decimal("0.1") * Decimal("60002")
+    assert order.filled_notional == Decimal("0.2") * Decimal(60001) + Decimal("0.1") * Decimal(60002)
     assert world.exchange.book(SPOT.id).asks == [(6_000_200, 30_000)]
     replay.apply(delta(11, [], [(6_000_100, 25_000)]))
     assert world.exchange.book(SPOT.id).asks == [(6_000_100, 25_000), (6_000_200, 30_000)]

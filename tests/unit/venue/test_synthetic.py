@@ -8,9 +8,9 @@ import pytest
 from feeds.venue.clearing import total_money
 from feeds.venue.events import EVERY
 from feeds.venue.exchange import Exchange
-from feeds.venue.listing import instruments
 from feeds.venue.orders import NewOrder, OrderStatus, OrderType, Side
 from feeds.venue.synthetic import SyntheticMarket
+from patriot.domain.listing import instruments
 
 START_MS = 1_700_000_000_000
 SPOT = "BINANCE:BTC/USDT"
