@@ -4,7 +4,6 @@ Instances are rows of the table `strategies` (kind, instrument and parameters, a
 comes back as `position.updated`. Trades arrive through the in-process `ticks` port.
 """
 
-import asyncio
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -58,11 +57,6 @@ class Instances:
         self._running: dict[UUID, Runner] = {}
         self._stops: dict[UUID, Any] = {}
         self._by_position: dict[tuple[UUID, str], UUID] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def working(self) -> bool:
-        return bool(self._tasks)
 
     async def look(self) -> None:
         """Start what has become active, stop what has not."""
@@ -95,14 +89,7 @@ class Instances:
 
     def _on_market(self, runner: Runner, message: Market) -> None:
         if runner.on_market(message) and not runner.busy:
-            task = asyncio.get_running_loop().create_task(runner.work())
-            self._tasks.add(task)
-            task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("strategy failed", exc_info=task.exception())
+            self._context.runtime.spawn(runner.work(), f"strategy {runner.strategy.NAME}")
 
     def on_position(self, event: PositionUpdated) -> None:
         identifier = self._by_position.get((event.account_id, event.instrument))

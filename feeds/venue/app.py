@@ -6,7 +6,7 @@ Orders reach it over its wire protocols, or in process where `execution` is "in_
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 
@@ -14,6 +14,8 @@ from feeds.venue.events import EVERY
 from feeds.venue.halls import Halls, PaperVenue
 from feeds.venue.replay import Replay
 from feeds.venue.synthetic import STEP_MS, SyntheticMarket
+from patriot.domain.instrument import Instrument
+from patriot.domain.listing import Venue, instruments
 from patriot.runtime.context import RequestContext
 from patriot.runtime.credentials import open_credentials
 from patriot.runtime.function import Context, Feed
@@ -24,6 +26,7 @@ from schemas.events import AccountFunded, AccountLinked
 from schemas.topics import ACCOUNT_EVENTS
 
 PAPER = "paper"
+LOOK_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -31,23 +34,36 @@ feed = Feed("venue")
 
 
 class NotOpenYet(Exception):
-    """The account's funding came before its opening: the broker shall deliver it again."""
+    """The venue or the account is not there yet: the broker shall deliver the event again."""
 
 
 def halls_of(runtime: Runtime) -> Halls:
-    """The halls of this process, made at first use."""
+    """The halls of this process. Raises NotOpenYet while there are none."""
     halls = runtime.local.get(feed.name)
-    if halls is None:
-        halls = runtime.local[feed.name] = Halls(lambda: int(runtime.clock.now().timestamp() * 1000))
-    assert isinstance(halls, Halls)
+    if not isinstance(halls, Halls):
+        raise NotOpenYet("the venue is starting")
     return halls
+
+
+async def listed(context: RequestContext) -> dict[str, list[Instrument]]:
+    """By venue: its own listing for the synthetic market, else what the market's source has defined."""
+    if context.runtime.settings.market == "synthetic":
+        return {venue: instruments(venue) for venue in get_args(Venue)}
+    while not (rows := await context.runtime.store.find(Query("instruments", None, {}, limit=100_000))):
+        await context.runtime.clock.sleep(LOOK_SECONDS)
+    found: dict[str, list[Instrument]] = {}
+    for row in rows:
+        instrument = Instrument(**row)
+        found.setdefault(instrument.venue, []).append(instrument)
+    return found
 
 
 @feed.task
 async def run(context: RequestContext) -> None:
     """List the instruments, open the accounts that exist, keep the market alive."""
     runtime = context.runtime
-    halls = halls_of(runtime)
+    halls = Halls(await listed(context), lambda: int(runtime.clock.now().timestamp() * 1000))
+    runtime.local[feed.name] = halls
     await context.write([instrument_row(one) for exchange in halls for one in exchange.instruments])
     for row in await runtime.store.find(Query("user_accounts", None, {"mode": PAPER}, limit=100_000)):
         _open(halls, runtime, row)

@@ -92,6 +92,7 @@ class Broker:
         self._sleepers: set[asyncio.Task[None]] = set()
         self._behind = asyncio.Lock()
         self.pending = 0
+        self.deliveries = 0  # attempts so far
         self.waiting_clients: Callable[[], int] = lambda: 0
 
     # --- wiring ---
@@ -197,6 +198,7 @@ class Broker:
     async def _attempt(self, delivery: _Delivery) -> bool:
         """Deliver once. True when this delivery has ended, well or in the dead-letter table."""
         delivery.attempts += 1
+        self.deliveries += 1
         status, reason = await self._answer(delivery)
         if status == "SUCCESS":
             return True

@@ -228,9 +228,10 @@ class Host:
 
     async def stop(self) -> None:
         """Feeds first, then schedules, then the broker; the store belongs to the caller."""
-        for task in self._tasks:
+        running = (*self._tasks, *self.runtime.tasks)
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         await self.scheduler.stop()
         await self.broker.stop()
         for adapter in self.runtime.venues.values():

@@ -4,11 +4,14 @@ Nothing in functions or feeds reads the system clock, draws a random number, ope
 which broker there is. That is what makes the same code run on a laptop, on a cluster and in a simulation.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
+
+import structlog
 
 from patriot.domain.venue import VenueAdapter
 from patriot.protocols.market import Market
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from patriot.runtime.reference import References
     from patriot.runtime.risk import Risk
     from patriot.runtime.settings import Settings
+
+log = structlog.get_logger()
 
 
 class Clock(Protocol):
@@ -155,3 +160,15 @@ class Runtime:
     locks: KeyedLocks = field(default_factory=KeyedLocks)
     venues: dict[str, VenueAdapter] = field(default_factory=dict)
     local: dict[str, object] = field(default_factory=dict)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def spawn(self, job: Coroutine[Any, Any, None], name: str) -> None:
+        """Run `job` in the background; a failure is logged. `tasks` holds what still runs."""
+        task = asyncio.get_running_loop().create_task(job, name=name)
+        self.tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("background task failed", task=task.get_name(), exc_info=task.exception())

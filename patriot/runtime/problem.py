@@ -4,6 +4,7 @@ A problem says which field broke which rule and what to do; it never carries a s
 """
 
 from collections.abc import Sequence
+from functools import singledispatch
 from http import HTTPStatus
 
 import orjson
@@ -41,36 +42,70 @@ def unauthenticated() -> ProblemError:
     return ProblemError(401, "unauthenticated", "send a valid token: Authorization: Bearer <token>")
 
 
-def of_exception(error: Exception) -> ProblemError:
+@singledispatch
+def of_exception(_: Exception) -> ProblemError:
     """Turn what a handler raised into the problem that the caller sees. Unknown exceptions tell nothing."""
-    match error:
-        case ProblemError():
-            return error
-        case RequestValidationError():
-            return _invalid(error)
-        case InvalidValue():
-            return ProblemError(422, "invalid_value", str(error), [(error.field, error.rule)])
-        case PermissionDenied():
-            return forbidden(error.permission)
-        case TokenRefused():
-            return unauthenticated()
-        case InvalidTransition():
-            return ProblemError(409, "invalid_transition", str(error))
-        case InsufficientFunds():
-            detail = f"{error.available} {error.asset} available, {error.required} required"
-            return ProblemError(422, "insufficient_buying_power", detail, [("quantity", detail)])
-        case GuardFailed():
-            code = "trading_halted" if error.halted else "limits_changed"
-            return ProblemError(409, code, str(error))
-        case VersionConflict():
-            return ProblemError(409, "conflict", "others changed this at the same time; send the request again")
-        case StoreUnavailable():
-            return ProblemError(503, "store_unavailable", "nothing was changed as far as known; send it again")
-        case HTTPException():
-            status = HTTPStatus(error.status_code)
-            return ProblemError(status, status.phrase.lower().replace(" ", "_").replace("-", "_"), str(error.detail))
-        case _:
-            return ProblemError(500, "internal", "the error is in the log under the correlation id")
+    return ProblemError(500, "internal", "the error is in the log under the correlation id")
+
+
+@of_exception.register
+def _(error: ProblemError) -> ProblemError:
+    return error
+
+
+@of_exception.register
+def _(error: RequestValidationError) -> ProblemError:
+    errors = [(_field(entry["loc"]), _rule(entry)) for entry in error.errors()]
+    is_json = all(entry["type"] != "json_invalid" for entry in error.errors())
+    detail = "; ".join(f"{field}: {rule}" for field, rule in errors)
+    return ProblemError(422 if is_json else 400, "invalid_request" if is_json else "malformed_json", detail, errors)
+
+
+@of_exception.register
+def _(error: InvalidValue) -> ProblemError:
+    return ProblemError(422, "invalid_value", str(error), [(error.field, error.rule)])
+
+
+@of_exception.register
+def _(error: InvalidTransition) -> ProblemError:
+    return ProblemError(409, "invalid_transition", str(error))
+
+
+@of_exception.register
+def _(error: PermissionDenied) -> ProblemError:
+    return forbidden(error.permission)
+
+
+@of_exception.register
+def _(_: TokenRefused) -> ProblemError:
+    return unauthenticated()
+
+
+@of_exception.register
+def _(error: InsufficientFunds) -> ProblemError:
+    detail = f"{error.available} {error.asset} available, {error.required} required"
+    return ProblemError(422, "insufficient_buying_power", detail, [("quantity", detail)])
+
+
+@of_exception.register
+def _(error: GuardFailed) -> ProblemError:
+    return ProblemError(409, "trading_halted" if error.halted else "limits_changed", str(error))
+
+
+@of_exception.register
+def _(_: VersionConflict) -> ProblemError:
+    return ProblemError(409, "conflict", "others changed this at the same time; send the request again")
+
+
+@of_exception.register
+def _(_: StoreUnavailable) -> ProblemError:
+    return ProblemError(503, "store_unavailable", "nothing was changed as far as known; send it again")
+
+
+@of_exception.register
+def _(error: HTTPException) -> ProblemError:
+    status = HTTPStatus(error.status_code)
+    return ProblemError(status, status.phrase.lower().replace(" ", "_").replace("-", "_"), str(error.detail))
 
 
 def body(problem: ProblemError, correlation_id: str) -> bytes:
@@ -86,13 +121,6 @@ def body(problem: ProblemError, correlation_id: str) -> bytes:
             "errors": [{"field": field, "rule": rule} for field, rule in problem.errors],
         }
     )
-
-
-def _invalid(error: RequestValidationError) -> ProblemError:
-    errors = [(_field(entry["loc"]), _rule(entry)) for entry in error.errors()]
-    is_json = all(entry["type"] != "json_invalid" for entry in error.errors())
-    detail = "; ".join(f"{field}: {rule}" for field, rule in errors)
-    return ProblemError(422 if is_json else 400, "invalid_request" if is_json else "malformed_json", detail, errors)
 
 
 def _field(location: Sequence[object]) -> str:

@@ -1,8 +1,11 @@
-"""The instruments that the venue lists by itself. Rule: steps, fees and margins of the exchange it stands for."""
+"""Well-known instruments, for the built-in venue and for recordings that bring no definitions.
+
+Rule: steps, fees and margins are those of the exchange they stand for; a definition from the exchange wins.
+"""
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, get_args
 
 from patriot.domain.instrument import Instrument
 
@@ -21,6 +24,11 @@ _FEES: dict[tuple[str, str], Fees] = {
     ("BYBIT", "spot"): Fees("0.001", "0.001"),
     ("BYBIT", "linear"): Fees("0.0002", "0.00055"),
 }
+
+
+def well_known(venue: str) -> list[Instrument]:
+    """What `instruments` lists; nothing for other venues."""
+    return instruments(venue) if venue in get_args(Venue) else []  # type: ignore[arg-type]
 
 
 def instruments(venue: Venue) -> list[Instrument]:

@@ -1,0 +1,351 @@
+"""Replays recorded market data through the whole platform: the same functions, feeds and strategies, in virtual time.
+
+    recording ─► codec ─► ticks ─┬─► venue: books, fills         (feeds/venue, in process)
+                                 ├─► prices, bars                (feeds/market_data)
+                                 └─► strategies ─► orders ─► risk, events, positions, ledger
+
+The store is in memory, ids and randomness are seeded, and time is the recording's: two replays with one seed give the
+same events to the byte (`ReplayResult.event_hash`).
+"""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+import orjson
+
+from patriot.domain.instrument import Instrument
+from patriot.domain.listing import well_known
+from patriot.domain.money import ZERO
+from patriot.protocols.codec import Codec, find_codecs
+from patriot.protocols.errors import RecordingError
+from patriot.protocols.market import Market
+from patriot.protocols.recording import Frame, read_recording
+from patriot.runtime import discovery
+from patriot.runtime.access import Access
+from patriot.runtime.clock import SeededIds, VirtualClock
+from patriot.runtime.context import RequestContext
+from patriot.runtime.edge import user_context
+from patriot.runtime.embedded import Host, Parts
+from patriot.runtime.reference import instrument_row
+from patriot.runtime.settings import Settings
+from patriot.security.keys import KeyRing
+from patriot.store.api import Query, Row
+from patriot.store.memory import MemoryStore
+
+FEEDS = ("account-data", "market-data", "strategies", "venue")
+OPERATOR = "strategies"  # the part in whose name the demo account is opened
+PIECE = 1 << 20
+PEEK_FRAMES = 200
+SETTLE = timedelta(seconds=2)
+SETUP = timedelta(seconds=30)  # virtual time before the recording begins: accounts are opened in it
+QUIET_TURNS = 20
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes read since the last call."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPlan:
+    """What to replay, and who trades. `instruments` empty: from the recording, or the well-known ones."""
+
+    files: Sequence[Path]
+    strategy: str = "ema_cross"
+    parameters: dict[str, Any] = field(default_factory=lambda: {"bar_seconds": 1, "notional": "1000"})
+    seed: int = 1
+    cash: Decimal = Decimal(100_000)
+    instruments: Sequence[Instrument] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """`unbalanced` lists assets whose ledger does not sum to zero: it is empty, or there is a bug."""
+
+    frames: int
+    messages: int
+    orders: int
+    fills: int
+    statuses: dict[str, int]
+    events: int
+    event_hash: str
+    unbalanced: dict[str, Decimal]
+    realised_pnl: Decimal
+    fees: Decimal
+    started_at: datetime
+    ended_at: datetime
+
+
+async def replay(plan: ReplayPlan, progress: Progress = lambda _: None) -> ReplayResult:
+    """Run the plan. Raises RecordingError, which names file, line and rule."""
+    source = Source(plan.files, plan.instruments, progress)
+    session = Session(plan, source.instruments, source.started_at)
+    await session.start()
+    try:
+        messages = await session.play(source)
+        return await session.result(source.frames, messages)
+    finally:
+        await session.stop()
+
+
+class Source:
+    """The frames of all files, decoded by the codec that fits them."""
+
+    def __init__(self, files: Sequence[Path], instruments: Sequence[Instrument], progress: Progress) -> None:
+        self._progress = progress
+        self._frames = self._read(files)
+        head = [frame for frame, _ in zip(self._frames, range(PEEK_FRAMES), strict=False)]
+        if not head:
+            raise RecordingError(str(files[0]), 1, "must hold at least one frame")
+        self._head = head
+        self._kind = _codec_of(head, str(files[0]))
+        self.instruments = list(instruments) or _defined(self._kind, head) or _known(self._kind, head, str(files[0]))
+        self._codec = self._kind(self.instruments)
+        self.started_at = _time(head[0])
+        self.frames = 0
+
+    def __iter__(self) -> Iterator[tuple[datetime, Sequence[Market]]]:
+        """(when received, what it says) per frame that says anything about the market."""
+        for frame in self._all():
+            self.frames += 1
+            if frame.kind == "control":
+                continue
+            events = self._decode(frame)
+            messages = [event for event in events if isinstance(event, Market)]
+            if messages:
+                yield _time(frame), messages
+
+    def _all(self) -> Iterator[Frame]:
+        yield from self._head
+        yield from self._frames
+
+    def _decode(self, frame: Frame) -> Sequence[Any]:
+        if frame.kind == "ws":
+            return self._codec.feed(frame.payload)
+        if b'"bids"' not in frame.payload[:2000]:
+            return ()
+        return self._codec.snapshot(self._instrument_of(frame), frame.payload)
+
+    def _instrument_of(self, frame: Frame) -> str:
+        named = [one.id for one in self.instruments if one.native_symbol == frame.symbol]
+        return named[0] if named else self.instruments[0].id
+
+    def _read(self, files: Sequence[Path]) -> Iterator[Frame]:
+        for path in files:
+            with path.open("rb") as file:
+                yield from read_recording(self._pieces(file), str(path))
+
+    def _pieces(self, file: Any) -> Iterable[bytes]:
+        while piece := file.read(PIECE):
+            self._progress(len(piece))
+            yield piece
+
+
+class Session:
+    """One platform in memory, driven by the clock of the recording."""
+
+    def __init__(self, plan: ReplayPlan, instruments: Sequence[Instrument], started_at: datetime) -> None:
+        self._plan = plan
+        self._instruments = instruments
+        self._started_at = started_at
+        self.clock = VirtualClock(started_at - SETUP)
+        self.store = MemoryStore(self.clock.now)
+        self.host = _host(plan.seed, self.clock, self.store)
+        self._tenant_id = self.host.runtime.settings.tenant_id
+
+    async def start(self) -> None:
+        rows = [instrument_row(instrument) for instrument in self._instruments]
+        await self._context().write(rows)
+        await self.host.start()
+        await self.settle()
+        account_id = await self._open_account()
+        await self._deploy(account_id)
+        await self._pass(SETTLE)
+
+    async def stop(self) -> None:
+        await self.host.stop()
+
+    async def play(self, source: Iterable[tuple[datetime, Sequence[Market]]]) -> int:
+        """Publish every message at its time; let what follows from it finish before the next."""
+        publish, broker, clock = self.host.runtime.ticks.publish, self.host.broker, self.clock
+        runtime, count = self.host.runtime, 0
+        for moment, messages in source:
+            woken = clock.advance_to(moment)
+            for message in messages:
+                publish(message)
+            count += len(messages)
+            if woken or broker.pending or runtime.tasks:
+                await self.settle()
+        await self._pass(SETTLE)
+        return count
+
+    async def settle(self) -> None:
+        """Give way until nothing moves any more; what sleeps in virtual time goes on sleeping."""
+        runtime, broker = self.host.runtime, self.host.broker
+        quiet, seen = 0, -1
+        while quiet < QUIET_TURNS:
+            await asyncio.sleep(0)
+            moved = broker.deliveries + len(runtime.tasks)
+            quiet = 0 if moved != seen else quiet + 1
+            seen = moved
+            if quiet > 3 and not broker.pending and not runtime.tasks:
+                return
+
+    async def _pass(self, duration: timedelta) -> None:
+        """Let virtual time pass, waking every sleeper at its time."""
+        end = self.clock.now() + duration
+        while (wake := self.clock.next_wake) is not None and wake <= end:
+            self.clock.advance_to(wake)
+            await self.settle()
+        self.clock.advance_to(end)
+        await self.settle()
+
+    def _context(self) -> RequestContext:
+        user_id = uuid5(self._tenant_id, "user:replay")
+        return user_context(self.host.runtime, OPERATOR, self._tenant_id, user_id)
+
+    async def _open_account(self) -> UUID:
+        context, venue = self._context(), self._instruments[0].venue
+        body = orjson.dumps({"exchange": venue, "label": "replay"})
+        account = await _post(context, "account-commands", "/api/v1/accounts", body)
+        for asset, amount in self._funds().items():
+            body = orjson.dumps({"asset": asset, "amount": format(amount, "f")})
+            await _post(context, "account-commands", f"/api/v1/accounts/{account['account_id']}/funds", body)
+        await self._pass(SETTLE)
+        return UUID(account["account_id"])
+
+    def _funds(self) -> dict[str, Decimal]:
+        return {instrument.settle: self._plan.cash for instrument in self._instruments}
+
+    async def _deploy(self, account_id: UUID) -> None:
+        context = self._context()
+        rows = [self._strategy_row(instrument, account_id, context) for instrument in self._instruments]
+        await context.write(rows)
+
+    def _strategy_row(self, instrument: Instrument, account_id: UUID, context: RequestContext) -> Row:
+        return Row(
+            "strategies",
+            {
+                "id": uuid5(account_id, instrument.id),
+                "user_id": context.user.user_id,
+                "account_id": account_id,
+                "name": f"{self._plan.strategy} {instrument.symbol}",
+                "kind": self._plan.strategy,
+                "parameters": {"instrument": instrument.id, **self._plan.parameters},
+                "status": "running",
+                "created_at": context.now(),
+                "updated_at": context.now(),
+                "stream_version": 1,
+            },
+        )
+
+    async def result(self, frames: int, messages: int) -> ReplayResult:
+        orders = await self.store.find(Query("orders", None, {}, limit=10**9))
+        trades = await self.store.find(Query("trades", None, {}, limit=10**9))
+        statuses: dict[str, int] = {}
+        for order in orders:
+            statuses[order["status"]] = statuses.get(order["status"], 0) + 1
+        digest, events = await _digest(self.store)
+        return ReplayResult(
+            frames=frames,
+            messages=messages,
+            orders=len(orders),
+            fills=len(trades),
+            statuses=statuses,
+            events=events,
+            event_hash=digest,
+            unbalanced=await _unbalanced(self.store),
+            realised_pnl=sum((trade["realised_pnl"] for trade in trades), ZERO),
+            fees=sum((trade["fee"] for trade in trades), ZERO),
+            started_at=self._started_at,
+            ended_at=self.clock.now(),
+        )
+
+
+def _host(seed: int, clock: VirtualClock, store: MemoryStore) -> Host:
+    parts = Parts(discovery.functions(), [feed for feed in discovery.feeds() if feed.name in FEEDS])
+    access = Access(
+        KeyRing.generate(), clock, issuer="patriot", audience="replay", app_ids=[part.name for part in parts.all]
+    )
+    settings = Settings(market="replay", execution="in_process", seed=seed, delivery_concurrency=1)
+    return Host(
+        parts,
+        settings=settings,
+        store=store,
+        access=access,
+        clock=clock,
+        ids=SeededIds(seed),
+        random=random.Random(seed),
+        secrets={},
+    )
+
+
+async def _post(context: RequestContext, app_id: str, path: str, body: bytes) -> Any:
+    answer = await context.fresh().invoke(app_id, "POST", path, body)
+    assert answer.status == 201, answer.body
+    return orjson.loads(answer.body)
+
+
+async def _digest(store: MemoryStore) -> tuple[str, int]:
+    """SHA-256 over every event in order: stream, version, type, data."""
+    digest, count = hashlib.sha256(), 0
+    async for event in store.read():
+        digest.update(f"{event.stream.kind}/{event.stream.id}/{event.version}/{event.type}\n".encode())
+        digest.update(event.data)
+        count += 1
+    return digest.hexdigest(), count
+
+
+async def _unbalanced(store: MemoryStore) -> dict[str, Decimal]:
+    sums: dict[str, Decimal] = {}
+    for entry in await store.find(Query("ledger_entries", None, {}, limit=10**9)):
+        sums[entry["asset"]] = sums.get(entry["asset"], ZERO) + entry["amount"]
+    return {asset: total for asset, total in sums.items() if total}
+
+
+def _time(frame: Frame) -> datetime:
+    return datetime.fromtimestamp(frame.received_ns / 1e9, UTC)
+
+
+def _codec_of(head: Sequence[Frame], name: str) -> type[Codec]:
+    """Tell the protocol from the content."""
+    codecs = find_codecs()
+    joined = b"\n".join(frame.payload[:400] for frame in head if frame.kind == "ws")
+    if b'"sequence_num"' in joined:
+        return codecs["coinbase-spot"]
+    if b'"topic":"' in joined:
+        return codecs["bybit-linear"]
+    if b'"ps":' in joined:
+        return codecs["binance-inverse"]
+    if b'"pu":' in joined or b'"e":"bookTicker"' in joined:
+        return codecs["binance-linear"]
+    if b'"e":"' in joined or b'"stream":"' in joined:
+        return codecs["binance-spot"]
+    raise RecordingError(name, 1, "must be a recording of Binance, Bybit or Coinbase Advanced Trade")
+
+
+def _defined(kind: type[Codec], head: Sequence[Frame]) -> list[Instrument]:
+    """Definitions that the recording brings itself, for what it has messages about."""
+    streams = b"\n".join(frame.payload[:200] for frame in head if frame.kind == "ws")
+    for frame in head:
+        if frame.kind == "rest" and (b'"lotSizeFilter"' in frame.payload or b'"filters"' in frame.payload):
+            found = kind.decode_instruments(frame.payload)
+            return [one for one in found if one.native_symbol.encode() in streams]
+    return []
+
+
+def _known(kind: type[Codec], head: Sequence[Frame], name: str) -> list[Instrument]:
+    streams = b"\n".join(frame.payload[:400] for frame in head if frame.kind == "ws")
+    market = kind.name.partition("-")[2]
+    found = [
+        one for one in well_known(kind.venue) if one.kind == market and f'"{one.native_symbol}"'.encode() in streams
+    ]
+    if not found:
+        raise RecordingError(name, 1, "must bring instrument definitions, or be about well-known instruments")
+    return found
