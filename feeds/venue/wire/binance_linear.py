@@ -4,12 +4,10 @@ Rule: one-way positions and cross margin only; asking for what is already so is 
 for anything else is -1020. Conditional orders live under `algoOrder`, as on Binance since December 2025.
 """
 
-from collections.abc import Callable
-
 from feeds.venue.accounts import Account, Margin, PositionView
 from feeds.venue.errors import LeverageRejected
 from feeds.venue.exchange import Exchange
-from feeds.venue.orders import NewOrder, Order
+from feeds.venue.orders import Order
 from feeds.venue.wire.binance_access import LINEAR_ORDERS, Limits
 from feeds.venue.wire.binance_errors import UNKNOWN_ORDER_CANCEL, UNKNOWN_ORDER_QUERY, BinanceError
 from feeds.venue.wire.binance_linear_shapes import (
@@ -29,6 +27,7 @@ from feeds.venue.wire.binance_params import missing
 from feeds.venue.wire.binance_public import Public
 from feeds.venue.wire.binance_scale import amount
 from feeds.venue.wire.binance_segment import Call, Route, Routes, Segment, between
+from feeds.venue.wire.strikes import Strikes
 from patriot.domain.instrument import Instrument
 from patriot.domain.money import ZERO, decimal_of
 
@@ -45,6 +44,9 @@ METHODS = {
     "order.status": ("GET", "/fapi/v1/order"),
     "algoOrder.place": ("POST", "/fapi/v1/algoOrder"),
     "algoOrder.cancel": ("DELETE", "/fapi/v1/algoOrder"),
+    "userDataStream.start": ("POST", "/fapi/v1/listenKey"),
+    "userDataStream.ping": ("PUT", "/fapi/v1/listenKey"),
+    "userDataStream.stop": ("DELETE", "/fapi/v1/listenKey"),
     "account.position": ("GET", "/fapi/v2/positionRisk"),
     "v2/account.position": ("GET", "/fapi/v3/positionRisk"),
     "account.balance": ("GET", "/fapi/v2/balance"),
@@ -54,11 +56,11 @@ METHODS = {
 }
 
 
-def linear_segment(exchange: Exchange, clock_ms: Callable[[], int], keys: ListenKeys, *, is_limited: bool) -> Segment:
+def linear_segment(exchange: Exchange, strikes: Strikes, keys: ListenKeys, *, is_limited: bool) -> Segment:
     """Return the USDⓈ-M futures of an exchange with all routes."""
     orders = LINEAR_ORDERS if is_limited else ()
     limits = Limits(exchange.now_ms, WEIGHT_MAX if is_limited else 0, orders)
-    segment = Segment(exchange, "linear", "linear", limits, clock_ms, methods=METHODS)
+    segment = Segment(exchange, "linear", "linear", limits, strikes, methods=METHODS)
     routes = Public(segment, "/fapi/v1").routes() | Orders(segment).routes() | Accounts(segment).routes()
     segment.routes |= routes | keys.routes("/fapi/v1/listenKey")
     return segment
@@ -73,29 +75,27 @@ class Orders:
 
     def routes(self) -> Routes:
         return {
-            ("POST", "/fapi/v1/order"): Route(self.create, "signed", 1, places=True),
-            ("POST", "/fapi/v1/order/test"): Route(self.test, "signed", 1),
-            ("GET", "/fapi/v1/order"): Route(self.get, "signed", 1),
-            ("PUT", "/fapi/v1/order"): Route(self.modify, "signed", 1, places=True),
-            ("DELETE", "/fapi/v1/order"): Route(self.cancel, "signed", 1),
-            ("GET", "/fapi/v1/openOrder"): Route(self.get, "signed", 1),
-            ("GET", "/fapi/v1/openOrders"): Route(self.open_orders, "signed", 1),
-            ("DELETE", "/fapi/v1/allOpenOrders"): Route(self.cancel_all, "signed", 1),
+            ("POST", "/fapi/v1/order"): Route(self.create, "signed", operation="create"),
+            ("POST", "/fapi/v1/order/test"): Route(self.test, "signed"),
+            ("GET", "/fapi/v1/order"): Route(self.get, "signed"),
+            ("PUT", "/fapi/v1/order"): Route(self.modify, "signed", operation="amend"),
+            ("DELETE", "/fapi/v1/order"): Route(self.cancel, "signed", operation="cancel"),
+            ("GET", "/fapi/v1/openOrder"): Route(self.get, "signed"),
+            ("GET", "/fapi/v1/openOrders"): Route(self.open_orders, "signed"),
+            ("DELETE", "/fapi/v1/allOpenOrders"): Route(self.cancel_all, "signed", operation="cancel"),
             ("GET", "/fapi/v1/allOrders"): Route(self.all_orders, "signed", 5),
-            ("POST", "/fapi/v1/algoOrder"): Route(self.create_algo, "signed", 1, places=True),
-            ("GET", "/fapi/v1/algoOrder"): Route(self.get_algo, "signed", 1),
-            ("DELETE", "/fapi/v1/algoOrder"): Route(self.cancel_algo, "signed", 1),
-            ("GET", "/fapi/v1/openAlgoOrders"): Route(self.open_algos, "signed", 1),
-            ("DELETE", "/fapi/v1/algoOpenOrders"): Route(self.cancel_all_algos, "signed", 1),
+            ("POST", "/fapi/v1/algoOrder"): Route(self.create_algo, "signed", operation="create"),
+            ("GET", "/fapi/v1/algoOrder"): Route(self.get_algo, "signed"),
+            ("DELETE", "/fapi/v1/algoOrder"): Route(self.cancel_algo, "signed", operation="cancel"),
+            ("GET", "/fapi/v1/openAlgoOrders"): Route(self.open_algos, "signed"),
+            ("DELETE", "/fapi/v1/algoOpenOrders"): Route(self.cancel_all_algos, "signed", operation="cancel"),
             ("GET", "/fapi/v1/allAlgoOrders"): Route(self.all_algos, "signed", 5),
             ("GET", "/fapi/v1/userTrades"): Route(self.trades, "signed", 5),
         }
 
     def create(self, call: Call) -> object:
-        return self._place(call.account, linear_order(self._segment.instrument(call.params), call.params))
-
-    def _place(self, account: Account, request: NewOrder) -> object:
-        return self._shape(self._exchange.create(account, request))
+        request = linear_order(self._segment.instrument(call.params), call.params)
+        return self._shape(self._exchange.create(call.account, request))
 
     def test(self, call: Call) -> object:
         """Read the order and forget it."""
@@ -228,18 +228,18 @@ class Accounts:
                 ("GET", f"/fapi/{version}/positionRisk"): Route(self.position_risk, "signed", 5),
             }
         return versions | {
-            ("POST", "/fapi/v1/leverage"): Route(self.leverage, "signed", 1),
-            ("POST", "/fapi/v1/marginType"): Route(self.margin_type, "signed", 1),
+            ("POST", "/fapi/v1/leverage"): Route(self.leverage, "signed"),
+            ("POST", "/fapi/v1/marginType"): Route(self.margin_type, "signed"),
             ("GET", "/fapi/v1/positionSide/dual"): Route(lambda _: {"dualSidePosition": False}, "signed", 30),
-            ("POST", "/fapi/v1/positionSide/dual"): Route(self.position_side, "signed", 1),
+            ("POST", "/fapi/v1/positionSide/dual"): Route(self.position_side, "signed"),
             ("GET", "/fapi/v1/multiAssetsMargin"): Route(lambda _: {"multiAssetsMargin": False}, "signed", 30),
-            ("GET", "/fapi/v1/leverageBracket"): Route(self.brackets, "signed", 1),
+            ("GET", "/fapi/v1/leverageBracket"): Route(self.brackets, "signed"),
             ("GET", "/fapi/v1/symbolConfig"): Route(self.symbol_config, "signed", 5),
             ("GET", "/fapi/v1/commissionRate"): Route(self.commission, "signed", 20),
             ("GET", "/fapi/v1/income"): Route(self.income, "signed", 30),
-            ("GET", "/fapi/v1/premiumIndex"): Route(self.premium_index, weight=1),
-            ("GET", "/fapi/v1/fundingRate"): Route(self.funding, weight=1),
-            ("GET", "/fapi/v1/fundingInfo"): Route(lambda _: [], weight=1),
+            ("GET", "/fapi/v1/premiumIndex"): Route(self.premium_index),
+            ("GET", "/fapi/v1/fundingRate"): Route(self.funding),
+            ("GET", "/fapi/v1/fundingInfo"): Route(lambda _: []),
         }
 
     def _margins(self, account: Account) -> list[Margin]:

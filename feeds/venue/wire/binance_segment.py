@@ -3,7 +3,7 @@
 Rule: count, read, authenticate, do, answer; whatever is refused on the way becomes Binance's error.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,10 +18,13 @@ from feeds.venue.wire.binance_errors import INVALID_SYMBOL, UNKNOWN_ORDER_QUERY,
 from feeds.venue.wire.binance_params import Params, missing
 from feeds.venue.wire.binance_scale import Scale
 from feeds.venue.wire.message import Request, Response
+from feeds.venue.wire.strikes import Strikes
 from patriot.domain.instrument import Instrument, Kind
 
 Security = Literal["none", "key", "signed"]
 """What a route asks for: nothing, the API key, key and signature."""
+
+Operation = Literal["create", "amend", "cancel", "query"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`places` tells that it counts as a new order."""
+    """`operation` is what a fault plan calls it."""
 
     handler: Callable[[Call], object]
     security: Security = "none"
     weight: int = 1
-    places: bool = False
+    operation: Operation = "query"
+
+    @property
+    def places(self) -> bool:
+        """Tell whether it counts as a new order."""
+        return self.operation in {"create", "amend"}
 
 
 Routes = dict[tuple[str, str], Route]
@@ -53,16 +61,20 @@ Routes = dict[tuple[str, str], Route]
 
 @dataclass(slots=True)
 class Segment:
-    """One kind of market of one exchange. `methods` name routes for the WebSocket API; clients see `clock_ms`."""
+    """One kind of market of one exchange. `methods` name routes for the WebSocket API."""
 
     exchange: Exchange
     kind: Kind
     wallet: WalletName
     limits: Limits
-    clock_ms: Callable[[], int]
+    strikes: Strikes
     routes: Routes = field(default_factory=dict)
     methods: dict[str, tuple[str, str]] = field(default_factory=dict)
     _scales: dict[str, Scale] = field(default_factory=dict)
+
+    def clock_ms(self) -> int:
+        """The venue's clock as clients see it."""
+        return self.exchange.now_ms() + self.strikes.skew_ms()
 
     # the way of a request
 
@@ -95,20 +107,20 @@ class Segment:
             check_signed_request(account, request, params, self.clock_ms())
         return account
 
-    def invoke(self, method: str, params: Params, session: Account | None, address: str) -> object:
+    def invoke(self, method: str, params: Params, address: str) -> object:
         """Do a request of the WebSocket API. Raises BinanceError."""
         target = self.methods.get(method)
         if target is None:
-            raise BinanceError(-1125 if method else -1102, f"Unknown method '{method}'.")
+            raise BinanceError(-1020, f"Unknown method '{method}'.")
         route = self.routes[target]
         self.limits.spend(address, route.weight)
-        return self.run(route, Call(params, self._owner_of_object(route, params, session)))
+        return self.run(route, Call(params, self._owner_of_object(route, params)))
 
-    def _owner_of_object(self, route: Route, params: Params, session: Account | None) -> Account | None:
+    def _owner_of_object(self, route: Route, params: Params) -> Account | None:
         if route.security == "none":
             return None
-        if session is not None and not params.has("apiKey"):
-            return session
+        if route.security == "key":
+            return account_of(self.exchange, params.text("apiKey", ""))
         return self.authenticate_object(params)
 
     def authenticate_object(self, params: Params) -> Account:
@@ -117,10 +129,14 @@ class Segment:
         return account
 
     def run(self, route: Route, call: Call) -> object:
-        """Run a handler; what the exchange refuses becomes a BinanceError."""
+        """Run a handler; what the exchange refuses becomes a BinanceError. Raises Unanswered and Cut too."""
+        if route.places:
+            self.limits.place(call.account)
+        account = call.owner.name if call.owner else ""
+        return self.strikes.command(route.operation, account, lambda: self._handle(route, call), _refused)
+
+    def _handle(self, route: Route, call: Call) -> object:
         try:
-            if route.places:
-                self.limits.place(call.account)
             return route.handler(call)
         except VenueError as refusal:
             raise translate(refusal, self.kind) from refusal
@@ -184,6 +200,14 @@ class Segment:
                 found.append(fill)
                 missing_units -= fill.quantity_units
         return found[::-1]
+
+
+def _refused(status: int, headers: Mapping[str, str]) -> object:
+    """Raise what Binance answers when it is overloaded (5xx: nobody knows what became of the order) or limits."""
+    if status >= 500:
+        message = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
+        raise BinanceError(-1007, message, status)
+    raise BinanceError(-1003, "Too many requests; please use the websocket for live updates.", status, dict(headers))
 
 
 def between(params: Params, time_ms: int) -> bool:

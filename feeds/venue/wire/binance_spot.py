@@ -22,6 +22,7 @@ from feeds.venue.wire.binance_spot_shapes import (
     result,
     trade_shape,
 )
+from feeds.venue.wire.strikes import Strikes
 from patriot.domain.instrument import Instrument
 
 WEIGHT_MAX = 6000
@@ -53,11 +54,11 @@ METHODS = {
 }
 
 
-def spot_segment(exchange: Exchange, clock_ms: Callable[[], int], keys: ListenKeys, *, is_limited: bool) -> Segment:
+def spot_segment(exchange: Exchange, strikes: Strikes, keys: ListenKeys, *, is_limited: bool) -> Segment:
     """Return the spot markets of an exchange with all routes."""
     orders = SPOT_ORDERS if is_limited else ()
     limits = Limits(exchange.now_ms, WEIGHT_MAX if is_limited else 0, orders)
-    segment = Segment(exchange, "spot", "spot", limits, clock_ms, methods=METHODS)
+    segment = Segment(exchange, "spot", "spot", limits, strikes, methods=METHODS)
     segment.routes |= (
         Public(segment, "/api/v3").routes() | Spot(segment).routes() | keys.routes("/api/v3/userDataStream")
     )
@@ -73,19 +74,19 @@ class Spot:
 
     def routes(self) -> Routes:
         return {
-            ("POST", "/api/v3/order"): Route(self.create, "signed", 1, places=True),
-            ("POST", "/api/v3/order/test"): Route(self.test, "signed", 1),
+            ("POST", "/api/v3/order"): Route(self.create, "signed", operation="create"),
+            ("POST", "/api/v3/order/test"): Route(self.test, "signed"),
             ("GET", "/api/v3/order"): Route(self.get, "signed", 4),
-            ("DELETE", "/api/v3/order"): Route(self.cancel, "signed", 1),
-            ("POST", "/api/v3/order/cancelReplace"): Route(self.cancel_replace, "signed", 1, places=True),
-            ("PUT", "/api/v3/order/amend/keepPriority"): Route(self.amend, "signed", 4),
+            ("DELETE", "/api/v3/order"): Route(self.cancel, "signed", operation="cancel"),
+            ("POST", "/api/v3/order/cancelReplace"): Route(self.cancel_replace, "signed", operation="amend"),
+            ("PUT", "/api/v3/order/amend/keepPriority"): Route(self.amend, "signed", 4, "amend"),
             ("GET", "/api/v3/openOrders"): Route(self.open_orders, "signed", 6),
-            ("DELETE", "/api/v3/openOrders"): Route(self.cancel_all, "signed", 1),
+            ("DELETE", "/api/v3/openOrders"): Route(self.cancel_all, "signed", operation="cancel"),
             ("GET", "/api/v3/allOrders"): Route(self.all_orders, "signed", 20),
             ("GET", "/api/v3/myTrades"): Route(self.trades, "signed", 20),
             ("GET", "/api/v3/account"): Route(self.account, "signed", 20),
             ("GET", "/sapi/v1/capital/config/getall"): Route(self.coins, "signed", 10),
-            ("GET", "/sapi/v1/asset/tradeFee"): Route(self.fees, "signed", 1),
+            ("GET", "/sapi/v1/asset/tradeFee"): Route(self.fees, "signed"),
             **{("GET", f"/sapi/v1/margin/{path}"): Route(lambda _: [], "key") for path in _MARGIN},
             ("GET", "/sapi/v1/system/status"): Route(lambda _: {"status": 0, "msg": "normal"}),
         }
