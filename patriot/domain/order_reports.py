@@ -120,7 +120,7 @@ def _modified_holds(order: Order, quantity: Decimal, price: Decimal | None) -> t
 
 
 def _down_to(order: Order, target: Decimal) -> tuple[Hold, ...]:
-    return hold(order.reserved.asset, min(ZERO, target - order.reserved.amount))
+    return hold(order.reserved.asset, target - order.reserved.amount)
 
 
 def _fill(order: Order, report: VenueReport) -> list[OrderEvent]:

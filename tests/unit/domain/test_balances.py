@@ -50,6 +50,8 @@ def test_requested_modification_requires_what_is_missing():
 
 
 def test_facts_require_nothing():
+    event = MoneyEvent(account_id=ACCOUNT, holds=(Hold(asset="USDT", reserved=Decimal(3)),))
+    assert changes_of(event)[0].required is None
     [event] = apply_report(accepted(), report("cancelled"))
     assert changes_of(event) == [BalanceDelta(ACCOUNT, "USDT", reserved=Decimal(-1000))]
 

@@ -74,6 +74,18 @@ def test_evaluate_with_chosen_rules_only():
     assert isinstance(evaluate(context(halted=("platform",)), []), Approved)
 
 
+def test_evaluate_sees_one_unit_in_the_last_of_thirty_digits():
+    free = instrument(tick_size=Decimal(0), taker_fee=Decimal(0), maker_fee=Decimal(0))
+    order = {"quantity": "1", "price": "123456789012.123456789012345612"}
+    unlimited = Limits(None, None, None, None, None)
+    just_enough = {"USDT": Decimal("123456789012.123456789012345612")}
+    one_short = {"USDT": Decimal("123456789012.123456789012345611")}
+    enough = context(order=order, instrument=free, limits=unlimited, available=just_enough)
+    short = context(order=order, instrument=free, limits=unlimited, available=one_short)
+    assert isinstance(evaluate(enough), Approved)
+    assert isinstance(evaluate(short), Denied)
+
+
 def test_evaluate_denies_what_no_amount_can_hold():
     huge = context(order={"quantity": "1000000000", "price": "10000000000"})
     verdict = evaluate(huge, [])
