@@ -136,6 +136,23 @@ def test_fok_does_not_count_the_makers_that_prevention_removes(world):
         world.order(world.bob, "buy", "0.1", "60000", time_in_force=TimeInForce.FOK, self_trade=SelfTrade.EXPIRE_MAKER)
 
 
+def test_fok_counts_what_lies_behind_the_makers_that_prevention_removes(world):
+    own = world.order(world.bob, "sell", "0.1", "60000")
+    world.order(world.alice, "sell", "0.1", "60001")
+    taker = world.order(
+        world.bob, "buy", "0.1", "60001", time_in_force=TimeInForce.FOK, self_trade=SelfTrade.EXPIRE_MAKER
+    )
+    assert (taker.status, taker.average_price, own.status) == (OrderStatus.FILLED, 60_001, OrderStatus.EXPIRED)
+
+
+def test_a_market_order_reserves_what_it_pays_behind_its_own_orders(world):
+    world.order(world.bob, "sell", "1", "50000")
+    world.order(world.alice, "sell", "2", "60000")
+    with pytest.raises(errors.InsufficientBalance):
+        world.order(world.bob, "buy", "1.9", self_trade=SelfTrade.EXPIRE_MAKER)
+    assert world.order(world.bob, "buy", "1.6", self_trade=SelfTrade.EXPIRE_MAKER).average_price == 60_000
+
+
 # stops
 
 
