@@ -37,6 +37,7 @@ LEVERAGE_SAME: Final = 110043
 MARGIN_MODE_SAME: Final = 110026
 SPOT_QUANTITY_TOO_LARGE: Final = 170135
 SPOT_QUANTITY_TOO_SMALL: Final = 170136
+SPOT_VALUE_TOO_SMALL: Final = 170140
 
 UNCHANGED: Final = "The order remains unchanged as the parameters entered match the existing ones."
 
@@ -82,7 +83,7 @@ _SPOT: Final[_Codes] = {
     InvalidRequest: (170130, ""),
     "PRICE_FILTER": (170134, "Order price has too many decimals."),
     "LOT_SIZE": (170137, "Order quantity has too many decimals."),
-    "NOTIONAL": (170140, "Order value exceeded lower limit."),
+    "NOTIONAL": (SPOT_VALUE_TOO_SMALL, "Order value exceeded lower limit."),
     "TRADING": (170151, "This trading pair is not available for trading."),
     InsufficientBalance: (170131, "Insufficient balance."),
     DuplicateClientOrderId: (170141, "Duplicate clientOrderId."),

@@ -18,6 +18,7 @@ from feeds.venue.wire.bybit_errors import (
     PARAMETERS,
     SPOT_QUANTITY_TOO_LARGE,
     SPOT_QUANTITY_TOO_SMALL,
+    SPOT_VALUE_TOO_SMALL,
     Refused,
     malformed,
     refused,
@@ -53,7 +54,7 @@ def create(exchange: Exchange, account: Account, parameters: Parameters) -> dict
     instrument = parameters.instrument(exchange)
     request = new_order(exchange, instrument, parameters)
     if not instrument.is_derivative:
-        _check_spot_quantity(instrument, request.quantity)
+        _check_spot_size(instrument, request)
     try:
         order = exchange.create(account, request)
     except WouldTriggerImmediately as error:
@@ -119,15 +120,15 @@ def is_waiting(order: Order) -> bool:
 
 
 def scope(exchange: Exchange, parameters: Parameters) -> list[Instrument]:
-    """Return the instruments that a list or a cancel-all means; derivatives need a symbol or a coin. Raises Refused."""
+    """Return the instruments that a list or a cancel-all means; linear needs a symbol or a coin. Raises Refused."""
     base, settle = parameters.text("baseCoin"), parameters.text("settleCoin")
-    is_spot = parameters.category() == "spot"
-    if not (is_spot or base or settle or parameters.text("symbol")):
+    category = parameters.category()
+    if category == "linear" and not (base or settle or parameters.text("symbol")):
         raise malformed("symbol", "or settleCoin or baseCoin is needed")
     return [
         instrument
         for instrument in parameters.instruments(exchange)
-        if base in {"", instrument.base} and (is_spot or settle in {"", instrument.settle})
+        if base in {"", instrument.base} and (category == "spot" or settle in {"", instrument.settle})
     ]
 
 
@@ -212,8 +213,12 @@ def _refuse_unsupported(parameters: Parameters) -> None:
         raise malformed("isLeverage", "is not supported")
 
 
-def _check_spot_quantity(instrument: Instrument, quantity: Decimal) -> None:
-    if quantity and quantity < instrument.minimum_quantity:
+def _check_spot_size(instrument: Instrument, request: NewOrder) -> None:
+    """Spot names what is wrong with a size; in quote it is a value."""
+    if request.quote_quantity is not None:
+        if request.quote_quantity < instrument.minimum_notional:
+            raise Refused(SPOT_VALUE_TOO_SMALL, "Order value exceeded lower limit.")
+    elif request.quantity < instrument.minimum_quantity:
         raise Refused(SPOT_QUANTITY_TOO_SMALL, "Order quantity exceeded lower limit.")
-    if instrument.maximum_quantity and quantity > instrument.maximum_quantity:
+    elif instrument.maximum_quantity and request.quantity > instrument.maximum_quantity:
         raise Refused(SPOT_QUANTITY_TOO_LARGE, "Order quantity exceeded upper limit.")
