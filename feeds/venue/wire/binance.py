@@ -51,7 +51,7 @@ class Settings:
 
 
 def ccxt_urls(port: int) -> dict[str, object]:
-    """Return ccxt's `urls`, so that a client talks to the venue. ccxt tells the markets apart by `/stream` in the URL."""
+    """Return ccxt's `urls`: a client with them talks to the venue (ccxt knows spot by `/stream` in the URL)."""
     http, socket = f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}"
     rest = {"public": "/api/v3", "private": "/api/v3", "sapi": "/sapi/v1", "dapiPublic": "/dapi/v1"}
     for version, suffix in (("v1", ""), ("v2", "V2"), ("v3", "V3")):
