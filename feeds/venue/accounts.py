@@ -106,6 +106,8 @@ class Account:
     by_id: dict[int, Order] = field(default_factory=dict)
     finished: deque[Order] = field(default_factory=deque)
     fills: deque[Fill] = field(init=False)
+    fills_of: dict[int, list[Fill]] = field(default_factory=dict)
+    """Order id -> its fills, for the remembered orders."""
 
     def __post_init__(self) -> None:
         spot: dict[str, Holding] = {}
@@ -141,6 +143,12 @@ class Account:
         else:
             self.retire(order)
 
+    def record(self, fill: Fill) -> None:
+        """Remember a fill of a remembered order."""
+        if self.history_max:
+            self.fills.append(fill)
+            self.fills_of.setdefault(fill.order_id, []).append(fill)
+
     def retire(self, order: Order) -> None:
         """Move an order to the history; the oldest ones fall out of it."""
         self.open_orders.pop(order.id, None)
@@ -150,6 +158,7 @@ class Account:
 
     def _forget(self, order: Order) -> None:
         self.by_id.pop(order.id, None)
+        self.fills_of.pop(order.id, None)
         key = (order.instrument.id, order.client_order_id)
         if self.by_client_id.get(key) is order:
             del self.by_client_id[key]

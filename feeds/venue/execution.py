@@ -173,7 +173,7 @@ class Execution:
         """Book one order's side of a match and tell its owner."""
         account = self._clearing.accounts[order.account]
         fill = self._clearing.settle(account, market, order, match, is_maker=is_maker)
-        account.fills.append(fill)
+        account.record(fill)
         order.status = OrderStatus.PARTIALLY_FILLED if order.left_units else OrderStatus.FILLED
         if not order.left_units:
             account.retire(order)

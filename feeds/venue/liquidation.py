@@ -1,5 +1,5 @@
 """Liquidation of cross-margin accounts. Rule: when the margin balance falls below the maintenance margin, the account's
-derivative orders go, its positions close against the book, largest first, until it is healthy or flat, and the
+derivative orders go (all orders of a unified account), its positions close against the book, largest first, until it is healthy or flat, and the
 insurance account pays what is missing.
 
 What the book cannot take, the insurance account takes over at the mark price: money is conserved either way.
@@ -26,7 +26,8 @@ class Liquidation:
         if account.unlimited or self._is_healthy(account, asset):
             return False
         for order in list(account.open_orders.values()):
-            if order.instrument.is_derivative and order.instrument.settle == asset:
+            uses_margin = order.instrument.is_derivative and order.instrument.settle == asset
+            if uses_margin or account.unified:
                 self._execution.end(order, OrderStatus.CANCELLED, Reason.LIQUIDATION)
         for position in self._largest_first(account, asset):
             if not self._is_healthy(account, asset):

@@ -61,11 +61,8 @@ class Queries:
 
     def trades(self, account: Account, instrument_id: str | None = None, order_id: int = 0) -> list[Fill]:
         """Return the remembered fills, oldest first."""
-        return [
-            fill
-            for fill in account.fills
-            if instrument_id in {None, fill.instrument.id} and order_id in {0, fill.order_id}
-        ]
+        fills = account.fills_of.get(order_id, ()) if order_id else account.fills
+        return [fill for fill in fills if instrument_id in {None, fill.instrument.id}]
 
     # balances and positions
 

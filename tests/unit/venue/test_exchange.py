@@ -540,6 +540,20 @@ def test_amounts_that_are_not_positive_or_too_fine_are_refused(world, amount):
         world.exchange.withdraw(world.alice, "spot", "USDT", Decimal(amount))
 
 
+def test_fills_of_an_order_are_found_and_forgotten_with_it(world):
+    small = world.exchange.open_account("small", history_max=1)
+    world.exchange.deposit(small, "spot", "USDT", Decimal(10_000))
+    world.order(world.alice, "sell", "0.01", "60000")
+    world.order(world.alice, "sell", "0.01", "60010")
+    first = world.order(small, "buy", "0.02", "60010")
+    assert [fill.price for fill in world.exchange.trades(small, order_id=first.id)] == [60_000, 60_010]
+    assert world.exchange.trades(small, PERPETUAL.id, first.id) == []
+    world.order(world.alice, "sell", "0.01", "60000")
+    second = world.order(small, "buy", "0.01", "60000")
+    assert world.exchange.trades(small, order_id=first.id) == []
+    assert list(small.fills_of) == [second.id]
+
+
 def test_every_error_has_a_code_of_its_own():
     kinds = errors.VenueError.__subclasses__()
     assert len({kind.code for kind in kinds}) == len(kinds)

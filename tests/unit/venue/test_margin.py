@@ -287,6 +287,16 @@ def test_short_positions_are_liquidated_when_the_mark_rises(world):
     assert world.money() == world.deposited
 
 
+def test_a_unified_account_loses_its_spot_orders_too():
+    world = World(unified=True)
+    world.exchange.withdraw(world.alice, "spot", "USDT", Decimal(98_000))
+    trade(world, world.alice, world.bob, "3", "60000")
+    spot = world.order(world.alice, "buy", "0.01", "50000")
+    world.mark("55000")
+    assert (spot.status, spot.reason) == (OrderStatus.CANCELLED, Reason.LIQUIDATION)
+    assert world.exchange.balance(world.alice, "spot", "USDT").locked == 0
+
+
 def test_unlimited_accounts_are_never_liquidated(world):
     maker = world.exchange.open_account("maker", unlimited=True, history_max=0)
     trade(world, maker, world.bob, "3", "60000")
