@@ -46,7 +46,7 @@ class OrderUpdate:
 @dataclass(frozen=True, slots=True)
 class AccountUpdate:
     """Balances and positions of one wallet that changed. `reason`: order, deposit, withdraw, transfer, funding,
-    liquidation, leverage. `difference` gives the amount (10^-18) of a deposit, withdrawal, transfer or funding, else 0.
+    leverage. `difference` gives the amount (10^-18) of a deposit, withdrawal, transfer or funding, else 0.
     """
 
     account: str

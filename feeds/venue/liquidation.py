@@ -1,8 +1,8 @@
-"""Liquidation of cross-margin accounts. Rule: when the margin balance falls below the maintenance margin, the account's
-derivative orders go (all orders of a unified account), its positions close against the book, largest first, until it is healthy or flat, and the
-insurance account pays what is missing.
+"""Liquidation of cross-margin accounts. Rule: below maintenance an account closes until healthy or flat.
 
-What the book cannot take, the insurance account takes over at the mark price: money is conserved either way.
+When the margin balance falls below the maintenance margin, the account's derivative orders go (all orders of a unified
+account), its positions close against the book, largest first, and the insurance account pays what is missing. What the
+book cannot take, the insurance account takes over at the mark price: money is conserved either way.
 """
 
 from collections.abc import Callable
