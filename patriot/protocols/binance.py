@@ -412,11 +412,21 @@ def _handle_aggregate_trade(listing: Listing, _: BookSequence) -> Handler:
 
 
 def _handle_book_ticker(listing: Listing, _: BookSequence) -> Handler:
+    """Mostly one size changes at a time, so the texts of the last sizes are kept with their units."""
     instrument, price, quantity = listing.id, listing.price, listing.quantity.convert
+    bid_text = ask_text = "0"
+    bid_quantity = ask_quantity = 0
 
     def handle(data: bytes) -> Sequence[Event]:
+        nonlocal bid_text, ask_text, bid_quantity, ask_quantity
         body = _book_ticker(data).data
-        return (Quote(instrument, price[body.b], quantity(body.B), price[body.a], quantity(body.A), body.u, body.T),)
+        if bid_text != body.B:
+            bid_quantity = quantity(body.B)
+            bid_text = body.B
+        if ask_text != body.A:
+            ask_quantity = quantity(body.A)
+            ask_text = body.A
+        return (Quote(instrument, price[body.b], bid_quantity, price[body.a], ask_quantity, body.u, body.T),)
 
     return handle
 

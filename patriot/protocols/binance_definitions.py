@@ -96,4 +96,5 @@ def _first(futures: int | None, spot: int) -> int:
 def _contract(symbol: _Symbol) -> str:
     if not symbol.margin_asset:
         return ""
-    return contract_suffix(symbol.margin_asset, symbol.delivery_date % NEVER_DELIVERED_MS)
+    perpetual = symbol.delivery_date == NEVER_DELIVERED_MS
+    return contract_suffix(symbol.margin_asset, 0 if perpetual else symbol.delivery_date)

@@ -83,9 +83,9 @@ class _Statistics(msgspec.Struct, rename="camel", gc=False):
 
     symbol: str
     last_price: str = ""
-    prev_price24h: str = ""
-    high_price24h: str = ""
-    low_price24h: str = ""
+    prev_price24h: str = msgspec.field(name="prevPrice24h", default="")
+    high_price24h: str = msgspec.field(name="highPrice24h", default="")
+    low_price24h: str = msgspec.field(name="lowPrice24h", default="")
     volume24h: str = ""
     mark_price: str = ""
     index_price: str = ""
@@ -140,7 +140,6 @@ class BybitLinear:
         self._by_symbol = {listing.symbol: listing for listing in listings}
         self._by_id = {listing.id: listing for listing in listings}
         self._handlers: dict[bytes, Handler] = {}  # bounded by `_make_handler`
-        self._sequences: dict[bytes, BookSequence] = {}  # by topic: each depth counts its own updates
         self._active = Topics(self.limits.subscriptions_max)
         self._request_id = 0
 
@@ -206,7 +205,6 @@ class BybitLinear:
     def reset(self) -> None:
         self._active.clear()
         self._handlers.clear()
-        self._sequences.clear()
 
     def _feed_slowly(self, data: bytes) -> Sequence[Event]:
         envelope = _envelope(data)
@@ -227,7 +225,7 @@ class BybitLinear:
             raise UnknownInstrument(symbol)
         if len(self._handlers) >= 64 * len(self._by_symbol):  # more topics than the venue has
             self._handlers.clear()
-        sequence = self._sequences[name] = BookSequence(self._resync(listing, topic), buffer_max=0)
+        sequence = BookSequence(self._resync(listing, topic), buffer_max=0)  # each depth counts its own updates
         handler = self._handlers[name] = _guarded(maker(listing, sequence), listing, sequence)
         return handler
 

@@ -71,7 +71,7 @@ def read_recording(pieces: Iterable[bytes], name: str) -> Iterator[Frame]:
         try:
             parse = parse or _format_of(line)
             frame = parse(line) if line else None
-        except (ValueError, InvalidOperation, *DECODE_ERRORS) as error:
+        except DECODE_ERRORS as error:
             raise RecordingError(name, number, str(error)) from None
         if frame is not None:
             yield frame
@@ -130,10 +130,13 @@ class _RowReader:
 
 
 def _seconds(text: bytes) -> int:
-    seconds = Decimal(text.decode())
-    if not 0 <= seconds < TIME_MAX:
-        raise ValueError("the receive time must be seconds since 1970")
-    return int(seconds * NANOSECONDS)
+    try:
+        seconds = Decimal(text.decode("ascii"))
+        if 0 <= seconds < TIME_MAX:
+            return int(seconds * NANOSECONDS)
+    except (InvalidOperation, UnicodeDecodeError):
+        pass
+    raise ValueError("the receive time must be seconds since 1970")
 
 
 def _json(payload: bytes) -> bytes:
@@ -193,10 +196,10 @@ def _unzstd(first: bytes, source: Iterator[bytes]) -> Iterator[bytes]:
     piece: bytes | None = first
     while piece is not None:
         while piece:
-            yield machine.decompress(piece)
-            piece = b""
-            if machine.eof and (piece := machine.unused_data):
+            if machine.eof:  # archives may be concatenated
                 machine = zstandard.ZstdDecompressor().decompressobj()
+            yield machine.decompress(piece)
+            piece = machine.unused_data
         piece = next(source, None)
     if not machine.eof:
         raise EOFError("the file ends in the middle")
