@@ -99,6 +99,10 @@ class AccountView(Message):
     active: bool
 
 
+class AccountPage(Message):
+    accounts: tuple[AccountView, ...]
+
+
 class PortfolioView(Message):
     """Everything a user owns. `equity` is in `currency`; empty while a price that it needs is unknown or stale."""
 

@@ -87,4 +87,55 @@ class PriceReport(Message):
     stale: bool = False
 
 
-REPORTS: dict[str, type[Message]] = {report.TYPE: report for report in (VenueReport, BalanceReport, PriceReport)}
+class MarketTrade(Message):
+    trade_id: str
+    price: Positive
+    quantity: Positive
+    side: Side = Field(description="of the aggressor")
+    time: Time
+
+
+class TradesReport(Message):
+    """The trades of one instrument since the last report, in order, topic `market.data.trades`."""
+
+    TYPE: ClassVar[str] = "market.trade"
+    instrument: InstrumentId
+    trades: tuple[MarketTrade, ...]
+
+
+class MarketBar(Message):
+    seconds: int
+    time: Time = Field(description="when it opened")
+    open: Positive
+    high: Positive
+    low: Positive
+    close: Positive
+    volume: Number
+    trades: int
+
+
+class BarsReport(Message):
+    """The bars of one instrument that closed since the last report, topic `market.data.trades`."""
+
+    TYPE: ClassVar[str] = "market.bar"
+    instrument: InstrumentId
+    bars: tuple[MarketBar, ...]
+
+
+class BookReport(Message):
+    """The best levels (price, quantity), best first, topic `market.data.orderbook`. Empty while not `in_sync`."""
+
+    TYPE: ClassVar[str] = "market.book"
+    instrument: InstrumentId
+    bids: tuple[tuple[Positive, Positive], ...]
+    asks: tuple[tuple[Positive, Positive], ...]
+    sequence: int
+    as_of: Time
+    in_sync: bool
+    stale: bool
+
+
+REPORTS: dict[str, type[Message]] = {
+    report.TYPE: report
+    for report in (VenueReport, BalanceReport, PriceReport, TradesReport, BarsReport, BookReport)
+}

@@ -4,12 +4,14 @@ Who finds `submit_started` without an outcome (a redelivery after a crash) asks 
 without proof makes the order `unknown`; unknown orders are asked for until the venue has proved something.
 """
 
+from collections.abc import Mapping
+from typing import Literal
 from uuid import UUID
 
 from patriot.domain import reporting
 from patriot.domain.order import LIVE, Order
 from patriot.domain.order_commands import record_unknown, start_submit
-from patriot.domain.venue import Accepted, OrderRef, Rejected, Unknown, VenueAdapter, VenueOrder
+from patriot.domain.venue import Accepted, OrderRef, OrderState, Outcome, Rejected, Unknown, VenueAdapter, VenueOrder
 from patriot.runtime.aggregates import ORDER
 from patriot.runtime.context import Change, Proposal
 from patriot.runtime.function import Context, Function
@@ -21,9 +23,13 @@ from schemas.events import (
     OrderSubmitStarted,
     OrderSubmitUnknown,
 )
-from schemas.reports import VenueReport
 from schemas.topics import ORDER_EVENTS
 
+Request = Literal["cancel", "modify"]
+REJECTED: Mapping[Request, Literal["cancel_rejected", "modify_rejected"]] = {
+    "cancel": "cancel_rejected",
+    "modify": "modify_rejected",
+}
 ASK_AGAIN_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 
 function = Function("order-execution", publishes=(OrderSubmitStarted, OrderSubmitUnknown))
@@ -77,7 +83,12 @@ async def modify(event: OrderModifyRequested, context: Context) -> None:
         return
     outcome = await _adapter(order, context).modify(_ref(order), event.quantity, event.price, order.side)
     if isinstance(outcome, Accepted):
-        facts = {"quantity": event.quantity, "price": event.price, "venue_order_id": outcome.venue_order_id}
+        facts = {
+            "quantity": event.quantity,
+            "price": event.price,
+            "venue_order_id": outcome.venue_order_id,
+            "request_id": event.request_id,
+        }
         modified = reporting.report(order, "modified", "command", **facts)
         await context.publish_reports(order.user_id, [modified])
     else:
@@ -131,18 +142,22 @@ async def _resolved(order: Order, context: Context) -> bool:
     return reports is not None
 
 
-async def _report_request(order: Order, request: str, outcome: Accepted | Rejected | Unknown, context: Context) -> None:
-    """A refused cancel or modify is reported; then, and when there is no proof, the venue is asked for the truth."""
-    reports: list[VenueReport] = []
-    if isinstance(outcome, Accepted) and outcome.state is not None:
-        reports = reporting.of_state(order, outcome.state, "command")
-    elif isinstance(outcome, Rejected):
-        rejected = reporting.report(order, f"{request}_rejected", "command", code=outcome.code, reason=outcome.reason)  # type: ignore[arg-type]
-        reports = [rejected]
-    elif isinstance(outcome, Accepted):
-        reports = [reporting.report(order, "cancelled", "command", venue_order_id=outcome.venue_order_id)]
+async def _report_request(order: Order, request: Request, outcome: Outcome, context: Context) -> None:
+    """Report what the answer proves. A refusal, or no proof: ask the venue how the order stands."""
+    if isinstance(outcome, Accepted):
+        accepted = reporting.report(order, "cancelled", "command", venue_order_id=outcome.venue_order_id)
+        state = reporting.of_state(order, outcome.state, "command") if outcome.state else [accepted]
+        await context.publish_reports(order.user_id, state)
+        return
+    answer = await _adapter(order, context).query(_ref(order))
+    reports = reporting.of_query(order, answer, context.now()) or []
+    if isinstance(outcome, Rejected):
+        kind = REJECTED[request]
+        reports.append(reporting.report(order, kind, "command", code=outcome.code, reason=outcome.reason))
+    elif isinstance(answer, OrderState):
+        reports += reporting.of_request(order, request, answer)
     await context.publish_reports(order.user_id, reports)
-    if not isinstance(outcome, Accepted) and not await _resolved(order, context):
+    if not reports:
         raise StillUnknown(order.order_id)
 
 

@@ -8,7 +8,9 @@ from uuid import UUID
 
 import structlog
 
+from patriot.domain.errors import InvalidValue
 from patriot.domain.order import Order
+from patriot.domain.order_commands import order_id_of
 from patriot.domain.order_reports import apply_report
 from patriot.domain.position import apply_fill, position_id
 from patriot.runtime.aggregates import ORDER, POSITION
@@ -53,7 +55,7 @@ function = Function(
 @function.on(ORDER_STATUS, VenueReport)
 async def record(report: VenueReport, context: Context) -> None:
     """Turn one report into events of the order and, for fills, of its position."""
-    order_id = report.order_id or await _order_id(report, context)
+    order_id = report.order_id or order_id_of(report.client_order_id)
     if order_id is None:
         log.warning("report about an order that is not ours", client_order_id=report.client_order_id)
         return
@@ -63,7 +65,8 @@ async def record(report: VenueReport, context: Context) -> None:
 
 async def _propose(order_id: UUID, report: VenueReport, context: Context) -> Proposal[None]:
     loaded = await context.load(ORDER, order_id)
-    assert loaded.state is not None, "an order is durable before it is sent, so a report finds it"
+    if loaded.state is None:
+        raise InvalidValue("order_id", f"{order_id} is none of this tenant's orders")
     events = apply_report(loaded.state, report)
     changes = [Change(loaded, events)]
     fills = [event for event in events if isinstance(event, Filled)]
@@ -81,13 +84,6 @@ async def _position_change(order: Order, fills: list[Filled], context: Context) 
         position = POSITION.fold(position, update, number, context.now())
         updates.append(update)
     return Change(loaded, updates)
-
-
-async def _order_id(report: VenueReport, context: Context) -> UUID | None:
-    """Private streams name our client order id only."""
-    where = {"account_id": report.account_id, "client_order_id": report.client_order_id}
-    rows = await context.find("orders", where, limit=1)
-    return rows[0]["id"] if rows else None
 
 
 app = function.app

@@ -1,6 +1,7 @@
-"""What a venue says about an order, as reports. Pure: answers to commands, queries and reconciliation end here alike."""
+"""What a venue says about an order, as reports. Pure: commands, queries and reconciliation all end here."""
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 from patriot.domain.order import UNPROVED, Order
 from patriot.domain.venue import Accepted, NotFound, OrderState, Outcome, Rejected, Unknown
@@ -11,6 +12,7 @@ ARRIVAL_WINDOW = timedelta(seconds=6)
 """A request that is older cannot be accepted any more: its timestamp is outside the receive window (5 s) that we send
 with every order. So an order that the venue does not know after this time never got there and never will."""
 
+LOST = "the request did not reach the venue"
 _ENDS: dict[str, ReportOutcome] = {"cancelled": "cancelled", "expired": "expired", "rejected": "rejected"}
 
 
@@ -55,6 +57,21 @@ def of_state(order: Order, state: OrderState, source: Source) -> list[VenueRepor
     if end:
         reports.append(report(order, end, source, reason=state.reason, **facts))
     return reports
+
+
+def of_request(order: Order, request: Literal["cancel", "modify"], state: OrderState) -> list[VenueReport]:
+    """What the order's state at the venue, asked for after a cancel or modify without an answer, says about that."""
+    pending = order.pending_modify
+    if request == "cancel":
+        lost = state.status == "open"
+        return [report(order, "cancel_rejected", "reconciliation", code="lost", reason=LOST)] if lost else []
+    if pending is None or state.status != "open":
+        return []
+    if (state.quantity, state.price) == (pending.quantity, pending.price):
+        facts = {"quantity": pending.quantity, "price": pending.price, "request_id": pending.request_id}
+        return [report(order, "modified", "reconciliation", **facts)]
+    facts = {"request_id": pending.request_id, "code": "lost", "reason": LOST}
+    return [report(order, "modify_rejected", "reconciliation", **facts)]
 
 
 def of_query(order: Order, answer: OrderState | NotFound | Unknown, now: datetime) -> list[VenueReport] | None:

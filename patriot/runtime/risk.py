@@ -6,16 +6,19 @@ kill switches are not trusted to any cache: the commit checks them.
 """
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from patriot.domain.instrument import Instrument
 from patriot.domain.money import ZERO
 from patriot.domain.order import Order
 from patriot.domain.position import position_id
 from patriot.domain.risk.context import Approved, Denied, Limits, ReferencePrice, RiskContext
 from patriot.domain.risk.evaluate import discovered, evaluate
+from patriot.domain.risk.reservation import quote_value
 from patriot.runtime.aggregates import POSITION
 from patriot.runtime.context import RequestContext
 from patriot.runtime.problem import ProblemError
@@ -72,6 +75,7 @@ class Risk:
         instrument = await context.instrument(command.instrument)
         limits, guards = await self._account_limits(context, command.account_id, now)
         activity = await self._account_activity(context, command.account_id, now)
+        own = _notional(instrument, modified.open_quantity, modified.price or modified.stop_price) if modified else ZERO
         position = await context.load(POSITION, position_id(command.account_id, command.instrument))
         facts = RiskContext(
             order=command,
@@ -80,8 +84,8 @@ class Risk:
             price=_reference(await context.price(command.instrument)),
             limits=limits,
             position_quantity=position.state.quantity if position.state else ZERO,
-            open_orders=activity.open_orders,
-            open_notional=activity.open_notional.get((command.instrument, command.side), ZERO),
+            open_orders=activity.open_orders - (modified is not None),
+            open_notional=activity.open_notional.get((command.instrument, command.side), ZERO) - own,
             orders_last_second=activity.rate(now),
             filled_quantity=modified.filled_quantity if modified else ZERO,
             reserved=modified.reserved.amount if modified else ZERO,
@@ -91,7 +95,7 @@ class Risk:
     def count(self, facts: RiskContext, now: float) -> None:
         """An order was let through: until the next count at the read model it is counted here."""
         price = facts.order.price or facts.known_price.fair
-        notional = facts.known_instrument.notional(facts.order.quantity, price)
+        notional = quote_value(facts.known_instrument, facts.order.quantity, price)
         self._activity[facts.order.account_id].add(facts.order, notional, now)
 
     def forget_limits(self, account_id: UUID) -> None:
@@ -119,7 +123,7 @@ class Risk:
             activity.counted_at = now
             rows = await context.find("orders", {"account_id": account_id, "status": list(OPEN)}, limit=10_000)
             activity.open_orders = len(rows)
-            activity.open_notional = _open_notional(rows)
+            activity.open_notional = await _open_notional(context, rows)
         return activity
 
 
@@ -137,13 +141,19 @@ def _reference(price: PriceReport | None) -> ReferencePrice | None:
     return ReferencePrice(price.bid, price.ask, price.last, price.as_of, price.mark, price.stale)
 
 
-def _open_notional(rows: Any) -> dict[tuple[str, str], Decimal]:
+async def _open_notional(context: RequestContext, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Decimal]:
     totals: dict[tuple[str, str], Decimal] = {}
     for row in rows:
         key = (row["instrument"], row["side"])
-        price = row["price"] or row["stop_price"] or ZERO
-        totals[key] = totals.get(key, ZERO) + (row["quantity"] - row["filled_quantity"]) * price
+        instrument = await context.instrument(row["instrument"])
+        value = _notional(instrument, row["quantity"] - row["filled_quantity"], row["price"] or row["stop_price"])
+        totals[key] = totals.get(key, ZERO) + value
     return totals
+
+
+def _notional(instrument: Instrument, quantity: Decimal, price: Decimal | None) -> Decimal:
+    """An order without a price of its own executes at once: it is open for a moment only."""
+    return quote_value(instrument, quantity, price) if price else ZERO
 
 
 def _merged(stored: dict[str, dict[str, Any]], scopes: list[str], version: int) -> Limits:

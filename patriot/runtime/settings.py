@@ -28,7 +28,14 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal")
     body_bytes_max: int = Field(64 * 1024, description="a larger request body is refused with 413")
     call_timeout_seconds: float = Field(0.5, description="calls between parts")
+    instruments: tuple[str, ...] = Field(
+        ("BTC/USDT", "ETH/USDT", "BTC/USDT:USDT", "ETH/USDT:USDT"),
+        description="market data from the start: ccxt symbols (at every venue that lists them) or instrument ids",
+    )
     staleness_seconds: float = Field(60, description="market data older than this is stale")
+    record_ticks: bool = Field(False, description="write every trade to the table `ticks`")
+    binance_connections_max: int = Field(300, ge=1, description="sockets per address of Binance")
+    bybit_connections_max: int = Field(200, ge=1, description="sockets per address of Bybit")
     outbox_age_seconds: float = Field(2, description="the relay takes outbox rows older than this")
     broker_queue_max: int = Field(50_000, description="messages in memory; beyond, they wait in the outbox")
     delivery_attempts_max: int = Field(8, description="then a message goes to the dead-letter queue")

@@ -1,0 +1,1 @@
+"""Read users and their accounts."""

@@ -1,0 +1,87 @@
+"""The checks of `patriot doctor`: each returns what it found and, where something is wrong, what to do."""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import httpx
+
+from patriot.cli.session import FILE, load
+from patriot.runtime import discovery
+from patriot.runtime.settings import Settings
+from patriot.store.open import open_store
+
+DISK_BYTES_MIN = 1 << 30
+
+Finding = Mapping[str, str]
+
+
+def run(folder: Path) -> list[Finding]:
+    """All checks. States: well, note (works, but look), wrong."""
+    checks: tuple[Callable[[Path], Finding], ...] = (_python, _disk, _session_file, _parts, _platform, _database)
+    return [check(folder) for check in checks]
+
+
+def _finding(check: str, state: str, finding: str, advice: str = "") -> Finding:
+    return {"check": check, "state": state, "finding": finding, "advice": advice}
+
+
+def _python(_: Path) -> Finding:
+    return _finding("python", "well", ".".join(map(str, sys.version_info[:3])))
+
+
+def _disk(folder: Path) -> Finding:
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    text = f"{free / 2**30:.1f} GiB free at {existing}"
+    if not os.access(existing, os.W_OK):
+        return _finding("disk", "wrong", f"{existing} is not writable", "choose another folder with --data-dir")
+    if free < DISK_BYTES_MIN:
+        return _finding("disk", "note", text, "make room: orders need the disk")
+    return _finding("disk", "well", text)
+
+
+def _session_file(folder: Path) -> Finding:
+    path = folder / FILE
+    if not path.exists():
+        return _finding("session", "note", "none yet", "start the platform once: make up")
+    if path.stat().st_mode & 0o077:
+        return _finding("session", "wrong", f"{path} is open to others", f"chmod 600 {path}")
+    return _finding("session", "well", str(path))
+
+
+def _parts(_: Path) -> Finding:
+    functions, feeds = discovery.functions(), discovery.feeds()
+    return _finding("parts", "well", f"{len(functions)} functions, {len(feeds)} feeds")
+
+
+def _platform(folder: Path) -> Finding:
+    session = load(folder)
+    url = session.url if session else f"http://127.0.0.1:{Settings().port}"
+    try:
+        prices = httpx.get(f"{url}/api/v1/prices", timeout=2).json()["prices"]
+    except (httpx.HTTPError, ValueError, KeyError):
+        return _finding("platform", "note", f"does not run at {url}", "start it: make up")
+    stale = [price["instrument"] for price in prices if price["stale"]]
+    if stale:
+        return _finding("platform", "wrong", f"stale prices: {', '.join(stale)}", "look into the log for the feed")
+    return _finding("platform", "well", f"runs at {url}, {len(prices)} prices")
+
+
+def _database(folder: Path) -> Finding:
+    settings = Settings(data_dir=folder)
+    if not settings.database_url and not (folder / "postgres").exists():
+        return _finding("database", "note", "none yet", "start the platform once: make up")
+    try:
+        depth = asyncio.run(_outbox_depth(settings))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        return _finding("database", "wrong", str(error), "see PATRIOT_DATABASE_URL and the server's log")
+    return _finding("database", "well", f"schema current, roles right, {depth} events to publish")
+
+
+async def _outbox_depth(settings: Settings) -> int:
+    async with open_store(settings.data_dir / "postgres", settings.database_url or "") as store:
+        return await store.outbox_depth()

@@ -1,0 +1,49 @@
+"""The `patriot` command. One file per family of commands; this one puts them together."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from patriot import __version__
+from patriot.cli import operate, orders, recordings, watch
+from patriot.cli.common import State
+
+app = typer.Typer(
+    help="patriot: an open trading platform. Start it with `patriot up`, then look at `patriot portfolio`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(orders.app, name="order")
+for family in (operate, watch, recordings):
+    family.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
+    data_dir: Annotated[Path, typer.Option(envvar="PATRIOT_DATA_DIR", help="where the platform keeps its data")] = Path(
+        ".patriot"
+    ),
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="and exit")] = False,
+) -> None:
+    """Options of every command."""
+    del version
+    context.obj = State(data_dir=data_dir, as_json=as_json)
+
+
+def main() -> None:
+    """The entry point of the installed command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
