@@ -1,0 +1,1 @@
+"""Market data: shared connections to the exchanges, books, bars, conflated prices, instrument definitions."""
