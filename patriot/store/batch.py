@@ -2,9 +2,10 @@
 
 First everything that decides is locked in one order (guards, leases, balances), then the plan is made, then the rows
 are inserted with `on conflict do nothing`. A row that is missing afterwards lost a race that the plan did not know of:
-the transaction is rolled back, and the next attempt looks everything up before it plans, so the loser is left out.
+the statement fails, and the next attempt looks everything up before it plans, so the loser is left out.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,12 +15,13 @@ from patriot.domain.errors import InvalidValue
 from patriot.store import sql
 from patriot.store.api import Commit, IdempotencyRecord, Refused, StoreUnavailable
 from patriot.store.check import CheckedRow
-from patriot.store.columns import answer_columns, balance_columns, event_columns, inbox_columns, transposed
+from patriot.store.columns import answer_columns, balance_columns, event_columns, event_keys, inbox_columns, transposed
 from patriot.store.connections import Connection
 from patriot.store.plan import Balance, Facts, LockKeys, Plan, answer_key, lock_keys
 from patriot.store.upsert import upserts
 
 _ATTEMPTS_MAX = 10
+_PAUSE_SECONDS = 0.05
 
 
 class Entry(NamedTuple):
@@ -27,6 +29,11 @@ class Entry(NamedTuple):
 
     commit: Commit
     rows: Sequence[CheckedRow]
+
+    @property
+    def beside_events(self) -> bool:
+        """Tell whether it writes anything beside events and balances."""
+        return bool(self.rows) or self.commit.inbox is not None or self.commit.idempotency is not None
 
 
 Outcome = int | Exception  # the position of the commit's first event, or why it was refused
@@ -49,45 +56,58 @@ class Batch:
 
     async def run(self, connection: Connection) -> None:
         """Make the batch durable. Raises what the driver raises; then nothing is known of it until `landed`."""
-        lost = False
+        look_up = False
         for _ in range(_ATTEMPTS_MAX):
+            self.committing = False
             try:
-                lost = not await self._attempt(connection, look_up=lost)
-            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-                lost = True  # to another process; its locks are gone when we come again
-            if not lost:
+                await self._attempt(connection, look_up=look_up)
+            except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+                look_up = True  # a race was lost to another process; what it wrote is visible when we come again
+                await connection.execute("rollback")
+            else:
                 return
-            await connection.execute("rollback")
         self.outcomes = [StoreUnavailable("other writers kept winning; try again")] * len(self._entries)
 
-    async def landed(self, connection: Connection) -> bool:
-        """After a lost connection: tell whether the transaction became durable. Waits until it has ended."""
-        if not self.committing:
-            return False
-        for commit, outcome in zip(self._commits, self.outcomes, strict=True):
-            appends = [append for append in commit.appends if append.events]
-            if appends and isinstance(outcome, int):
-                while await connection.fetchval(sql.TRANSACTION_RUNS, outcome):
-                    await connection.execute("select pg_sleep(0.05)")
-                first, correlation_id = appends[0], commit.origin.correlation_id
-                key = (first.stream.tenant_id, first.stream.id, first.expected_version + 1)
-                return bool(await connection.fetchval(sql.EVENT_STANDS, *key, outcome, correlation_id))
-        return False  # without events there is nothing to find it by: the caller may repeat it
+    async def landed(self, connection: Connection, lost_session: int) -> bool:
+        """After a lost connection: tell whether the transaction became durable. Waits until its session has ended.
 
-    async def _attempt(self, connection: Connection, *, look_up: bool) -> bool:
-        """Try once; tell whether it is done. If not, the caller rolls back."""
-        self.committing = False
+        It is found by its events, all of them. Without events there is nothing to find it by: the caller may repeat it.
+        """
+        columns = event_keys([c for c, outcome in zip(self._commits, self.outcomes, strict=True) if outcome == 0])
+        if not columns:
+            return False
+        while await connection.fetchval(sql.SESSION_LIVES, lost_session):  # noqa: ASYNC110 (nothing would notify us)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        row = await connection.fetchrow(sql.FIND_EVENTS, *columns)
+        assert row is not None, "an aggregate gives one row"
+        count, position = row
+        if count == len(columns[0]):
+            self._place(position)
+        return bool(count == len(columns[0]))
+
+    async def _attempt(self, connection: Connection, *, look_up: bool) -> None:
         keys = lock_keys(self._commits)
+        if not look_up and self._only_appends(keys):
+            await self._append_alone(connection)
+            return
         await self._begin(connection, guarded=bool(keys.guards))
         await self._lock(connection, keys)
         accepted = await self._admit(connection, look_up=look_up)
         position = await self._insert(connection, accepted)
-        if position is None:
-            return False
-        self._place(position)
         self.committing = True
         await connection.execute("commit")
-        return True
+        self._place(position)
+
+    def _only_appends(self, keys: LockKeys) -> bool:
+        """Tell whether one statement will do: nothing to lock, nothing beside events, and no refusal to look into."""
+        if self._published or any(keys) or any(entry.beside_events for entry in self._entries):
+            return False
+        return len(self._admitted()) == len(self._entries)
+
+    async def _append_alone(self, connection: Connection) -> None:
+        """The statement is its own transaction: one round trip."""
+        self.committing = True
+        self._place(await self._append(connection, self._commits))
 
     async def _begin(self, connection: Connection, *, guarded: bool) -> None:
         statements = ["begin"]
@@ -159,33 +179,26 @@ class Batch:
         rows = await connection.fetch(sql.READ_ANSWERS, *transposed(keys)) if keys else []
         self._facts.answers = {(row[0], row[1], row[2], row[3]): IdempotencyRecord(*row[1:]) for row in rows}
 
-    async def _insert(self, connection: Connection, accepted: Sequence[Entry]) -> int | None:
-        """Insert the accepted entries; return the position of their first event, or None where a race was lost."""
+    async def _insert(self, connection: Connection, accepted: Sequence[Entry]) -> int:
+        """Insert the accepted entries; return the position of their first event. A lost race is SerializationError."""
         commits = [entry.commit for entry in accepted]
         position = await self._append(connection, commits)
-        if position is None:
-            return None
-        for statement, keys in (
-            (sql.INSERT_INBOX, inbox_columns(commits)),
-            (sql.INSERT_ANSWERS, answer_columns(commits)),
-        ):
-            if keys[0] and await connection.fetchval(statement, *keys) < len(keys[0]):
-                return None
+        if inbox := inbox_columns(commits):
+            await connection.execute(sql.INSERT_INBOX, *inbox, len(inbox[0]))
+        if answers := answer_columns(commits):
+            await connection.execute(sql.INSERT_ANSWERS, *answers, len(answers[0]))
         if self._plan.balances:
             await connection.execute(sql.UPDATE_BALANCES, *balance_columns(commits, self._plan.balances))
         for statement, values in upserts([row for entry in accepted for row in entry.rows]):
             await connection.execute(statement, *values)
         return position
 
-    async def _append(self, connection: Connection, commits: Sequence[Commit]) -> int | None:
-        """Insert the events; return the position of the first, or None where a race was lost."""
+    async def _append(self, connection: Connection, commits: Sequence[Commit]) -> int:
         columns = event_columns(commits, self._plan.follows)
         if not columns:
             return 0
-        row = await connection.fetchrow(sql.APPEND, commits[0].publish, *columns)
-        assert row is not None, "an aggregate gives one row"
-        base, count = row
-        return base + 1 if count == len(columns[0]) else None
+        position: int = await connection.fetchval(sql.APPEND, commits[0].publish, *columns, len(columns[0]))
+        return position
 
     def _place(self, position: int) -> None:
         for index, commit in enumerate(self._commits):

@@ -37,14 +37,15 @@ class CheckedRow(NamedTuple):
 
 def check_commit(commit: Commit) -> Sequence[CheckedRow]:
     """Return the commit's rows as they will be written. Raises InvalidValue."""
-    _check_moment(commit.occurred_at, "occurred_at")
+    if commit.occurred_at.tzinfo is None:
+        raise InvalidValue("occurred_at", "must be a time with its zone")
     origin = commit.origin
-    if not (origin.actor.isprintable() and origin.correlation_id.isprintable() and origin.causation_id.isprintable()):
+    if not (origin.actor + origin.correlation_id + origin.causation_id).isprintable():
         raise InvalidValue("origin", "must not hold a control character")
     _check_appends(commit)
     for change in commit.balances:
         _check_balance(change)
-    return [_check_row(row, commit.origin) for row in commit.rows]
+    return [_check_row(row, origin) for row in commit.rows]
 
 
 def guard_key(tenant_id: UUID, scope: str) -> tuple[UUID, str]:

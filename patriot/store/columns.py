@@ -9,7 +9,7 @@ from patriot.store.plan import Balance, BalanceKey
 
 
 def transposed(rows: Collection[tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
-    """Rows (at least one) as columns."""
+    """Rows as columns; no columns without rows."""
     return [list(column) for column in zip(*rows, strict=True)]
 
 
@@ -41,16 +41,28 @@ def event_columns(commits: Sequence[Commit], follows: Iterable[int]) -> Sequence
     return (*scalars, SEPARATOR_BYTES.join(data).decode(), *texts)
 
 
-def inbox_columns(commits: Sequence[Commit]) -> Sequence[list[Any]]:
+def event_keys(commits: Sequence[Commit]) -> Sequence[Sequence[Any]]:
+    """What tells the commits' events from all others: the columns of `sql.FIND_EVENTS`."""
+    return transposed(
+        [
+            (append.stream.tenant_id, append.stream.id, version, commit.origin.correlation_id, commit.occurred_at)
+            for commit in commits
+            for append in commit.appends
+            for version in range(append.expected_version + 1, append.expected_version + len(append.events) + 1)
+        ]
+    )
+
+
+def inbox_columns(commits: Sequence[Commit]) -> Sequence[Sequence[Any]]:
     rows = [
         (commit.origin.tenant_id, *commit.inbox, commit.origin.correlation_id, commit.occurred_at)
         for commit in commits
         if commit.inbox is not None
     ]
-    return [list(column) for column in zip(*rows, strict=True)] or [[]]
+    return transposed(rows)
 
 
-def answer_columns(commits: Sequence[Commit]) -> Sequence[list[Any]]:
+def answer_columns(commits: Sequence[Commit]) -> Sequence[Sequence[Any]]:
     rows = [
         (
             commit.origin.tenant_id, answer.user_id, answer.route, answer.key, answer.body_hash, answer.status,
@@ -59,14 +71,14 @@ def answer_columns(commits: Sequence[Commit]) -> Sequence[list[Any]]:
         for commit in commits
         if (answer := commit.idempotency) is not None
     ]  # fmt: skip
-    return [list(column) for column in zip(*rows, strict=True)] or [[]]
+    return transposed(rows)
 
 
-def balance_columns(commits: Sequence[Commit], balances: Mapping[BalanceKey, Balance]) -> Sequence[list[Any]]:
+def balance_columns(commits: Sequence[Commit], balances: Mapping[BalanceKey, Balance]) -> Sequence[Sequence[Any]]:
     """New balances, each with the correlation id of the last commit that changed it."""
     causes = {
         (commit.origin.tenant_id, change.account_id, change.asset): commit.origin.correlation_id
         for commit in commits
         for change in commit.balances
     }
-    return [list(column) for column in zip(*((*key, *balances[key], causes[key]) for key in balances), strict=True)]
+    return transposed([(*key, *balances[key], causes[key]) for key in balances])

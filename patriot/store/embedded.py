@@ -83,7 +83,7 @@ class EmbeddedServer:
         return pid if _is_server(pid) else None
 
     def start(self) -> None:
-        """Create the data folder if there is none; start the server, or adopt the one that runs. """
+        """Create the data folder if there is none; start the server, or adopt the one that runs."""
         self._own_folder(self.folder)
         self._own_folder(self._socket)
         self._take_lock()
@@ -219,7 +219,7 @@ class EmbeddedServer:
 
 @contextlib.asynccontextmanager
 async def embedded_server(folder: Path) -> AsyncIterator[EmbeddedServer]:
-    """Run a server in `folder`, started again when it dies, stopped at the end. """
+    """Run a server in `folder`, started again when it dies, stopped at the end."""
     server = EmbeddedServer(folder)
     await asyncio.to_thread(server.start)
     keeper = asyncio.create_task(server.keep_running())

@@ -25,7 +25,7 @@ with base as materialized (select next_position() as position), written as (
 ), queued as (
     insert into outbox (position, tenant_id, created_at) select * from written where $1
 )
-select (select position from base), (select count(*) from written)
+select position + 1 from base, require_all((select count(*) from written), $14)
 """
 
 DELETE_PUBLISHED = "delete from outbox where position = any($1::bigint[])"
@@ -85,7 +85,7 @@ with written as (
     on conflict do nothing
     returning 1
 )
-select count(*) from written
+select require_all(count(*), $6) from written
 """
 
 READ_ANSWERS = f"""
@@ -108,20 +108,16 @@ with written as (
     where idempotency.created_at <= excluded.created_at - interval '{ANSWER_HOURS} hours'
     returning 1
 )
-select count(*) from written
+select require_all(count(*), $10) from written
 """  # noqa: S608 (a number of our own)
 
-# The transaction id is in the position: see next_position().
-TRANSACTION_RUNS = """
-select (($1::bigint >> 20) - base)::text::xid8 < pg_snapshot_xmax(pg_current_snapshot())
-    and pg_xact_status((($1::bigint >> 20) - base)::text::xid8) = 'in progress'
-from position_base
-"""
+SESSION_LIVES = "select exists (select from pg_stat_activity where pid = $1)"
 
-EVENT_STANDS = """
-select exists (
-    select from event_store where tenant_id = $1 and aggregate_id = $2 and event_version = $3
-        and position = $4 and correlation_id = $5)
+FIND_EVENTS = """
+select count(*), min(position)
+from event_store join unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::timestamptz[])
+    as wanted (tenant_id, aggregate_id, event_version, correlation_id, occurred_at)
+    using (tenant_id, aggregate_id, event_version, correlation_id, occurred_at)
 """
 
 _EVENT = """

@@ -29,7 +29,7 @@ _TRIES = 3  # of a batch whose connection was lost before its commit was sent: n
 class Limits:
     """Bounds of the writer."""
 
-    batch_commits_max: int = 512
+    batch_commits_max: int = 128  # small enough that the loop serves callers while the database works
     queue_commits_max: int = 20_000
     published_linger_seconds: float = 0.005
     reconnect_seconds_max: float = 5.0  # how long commits wait for a database that is gone
@@ -129,13 +129,15 @@ class Writer:
         """Write the entries in one transaction. Raises StoreUnavailable for all of them."""
         for _ in range(_TRIES):
             batch = Batch(entries, published)
+            connection = await self._connected()
+            session = connection.get_server_pid()
             try:
-                await batch.run(await self._connected())
+                await batch.run(connection)
             except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError) as error:
                 return await self._one_by_one(entries, published, error)
             except LOST as error:
                 if batch.committing:
-                    return await self._outcomes_after_loss(batch, error)
+                    return await self._outcomes_after_loss(batch, session, error)
             except asyncpg.PostgresError as error:
                 await self._roll_back()
                 raise StoreUnavailable(f"the database refused to write: {error}") from error
@@ -154,9 +156,9 @@ class Writer:
             await self._outcomes([], published)
         return [(await self._outcomes([entry], []))[0] for entry in entries]
 
-    async def _outcomes_after_loss(self, batch: Batch, error: Exception) -> Sequence[Outcome]:
+    async def _outcomes_after_loss(self, batch: Batch, session: int, error: Exception) -> Sequence[Outcome]:
         """The connection broke during the commit: ask the database whether it became durable."""
-        if await batch.landed(await self._connected()):
+        if await batch.landed(await self._connected(), session):
             return batch.outcomes
         raise StoreUnavailable("the connection to the database broke; nothing was written") from error
 
