@@ -70,6 +70,7 @@ class Segment:
     strikes: Strikes
     routes: Routes = field(default_factory=dict)
     methods: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _named: dict[str, Instrument] = field(default_factory=dict)
     _scales: dict[str, Scale] = field(default_factory=dict)
 
     def clock_ms(self) -> int:
@@ -157,10 +158,14 @@ class Segment:
         return self.named(params.text("symbol"))
 
     def named(self, symbol: str) -> Instrument:
-        try:
-            return self.exchange.find_instrument(symbol, self.kind)
-        except UnknownInstrument:
-            raise BinanceError(*INVALID_SYMBOL) from None
+        """Return the instrument with Binance's own name. Raises BinanceError -1121."""
+        found = self._named.get(symbol)
+        if found is None:
+            try:
+                found = self._named[symbol] = self.exchange.find_instrument(symbol, self.kind)
+            except UnknownInstrument:
+                raise BinanceError(*INVALID_SYMBOL) from None
+        return found
 
     def chosen(self, params: Params) -> list[Instrument]:
         """Return the instrument of `symbol`, all where it was not sent."""
@@ -168,7 +173,7 @@ class Segment:
 
     def scale(self, instrument: Instrument) -> Scale:
         found = self._scales.get(instrument.id)
-        if found is None or found.instrument is not instrument:
+        if found is None:
             found = self._scales[instrument.id] = Scale(instrument)
         return found
 

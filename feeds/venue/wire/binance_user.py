@@ -22,20 +22,23 @@ def push(segment: Segment, account: Account, socket: Socket, wrap: Callable[[Sha
     """Send an account's events to a socket from now on; call the result to stop."""
 
     def hear(event: AccountEvent) -> None:
-        for shape in shapes(segment, event):
+        for shape in shapes(segment, account, event):
             text = orjson.dumps(wrap(shape)).decode()
             segment.strikes.send(socket, text, str(shape["e"]), account.name)
 
     return segment.exchange.on_account(account.name, hear)
 
 
-def shapes(segment: Segment, event: AccountEvent) -> list[Shape]:
-    """Return what Binance sends for one event; nothing where it belongs to the other kind of market."""
+def shapes(segment: Segment, account: Account, event: AccountEvent) -> list[Shape]:
+    """Return what Binance sends for one event; nothing where it belongs to the other kind of market.
+
+    A unified account has one wallet: its changes are shown on both.
+    """
     if isinstance(event, OrderUpdate):
         if event.order.instrument.kind != segment.kind:
             return []
         return _order(segment, event)
-    if event.wallet != segment.wallet:
+    if event.wallet != segment.wallet and not account.unified:
         return []
     return _spot_account(event) if segment.kind == "spot" else _linear_account(event)
 

@@ -13,10 +13,10 @@ import ccxt.pro
 from feeds.venue.accounts import Account
 from feeds.venue.exchange import Exchange
 from feeds.venue.faults import FaultPlan
-from patriot.domain.listing import instruments
 from feeds.venue.synthetic import SyntheticMarket
 from feeds.venue.wire.binance import Binance, Settings, ccxt_urls
 from feeds.venue.wire.server import serving
+from patriot.domain.listing import instruments
 
 SPOT, LINEAR = "BTC/USDT", "BTC/USDT:USDT"
 KEY, SECRET = "K" * 64, "S" * 64
