@@ -71,8 +71,8 @@ class OrderBook:
         return bid is not None and ask is not None and bid.price >= ask.price
 
     def _apply_snapshot(self, snapshot: BookSnapshot) -> None:
-        self.bids = {price: quantity for price, quantity in snapshot.bids if quantity}
-        self.asks = {price: quantity for price, quantity in snapshot.asks if quantity}
+        self.bids = {price: quantity for price, quantity in dict(snapshot.bids).items() if quantity}
+        self.asks = {price: quantity for price, quantity in dict(snapshot.asks).items() if quantity}
         self._rebuild_bids()
         self._rebuild_asks()
         self.sequence = snapshot.sequence

@@ -6,7 +6,7 @@ quotes rarely come back: `convert` them.
 """
 
 from collections.abc import Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from functools import cache
 
 from patriot.domain.errors import InvalidValue
@@ -63,8 +63,13 @@ class Scale(dict[str, int]):
     def nearest(self, text: str) -> int:
         """Round half to even: for statistics and reference prices, which venues give in finer steps than they trade."""
         whole, fraction = split(text)
-        number = Decimal(f"{whole}.{fraction or 0}").scaleb(self.decimals)
-        return int(number.quantize(Decimal(1), ROUND_HALF_EVEN))
+        surplus = len(fraction) - self.decimals
+        factor: int = 10 ** abs(surplus)
+        units = int(whole + fraction)
+        if surplus <= 0:
+            return units * factor
+        units, rest = divmod(units, factor)
+        return units + (2 * rest > factor or (2 * rest == factor and units % 2))
 
 
 @cache

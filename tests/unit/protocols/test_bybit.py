@@ -35,7 +35,7 @@ def linear() -> BybitLinear:
 
 
 def book(
-    kind: str, update: int, bids: object = (), asks: object = (), depth: int = 200, symbol: str = "BTCUSDT"
+    kind: str, update: int, bids: object = (), asks: object = (), *, depth: int = 200, symbol: str = "BTCUSDT"
 ) -> bytes:
     data = {"s": symbol, "b": bids, "a": asks, "u": update, "seq": 7}
     return frame({"topic": f"orderbook.{depth}.BTCUSDT", "type": kind, "ts": 5, "data": data, "cts": 4})

@@ -26,7 +26,8 @@ TICKER = {
 }  # fmt: skip
 TRADE = {"product_id": "BTC-USD", "trade_id": "2", "price": "10.5", "size": "0.5", "time": TIME, "side": "SELL"}
 CANDLE = {
-    "start": "1786309200", "high": "12", "low": "9", "open": "10", "close": "11", "volume": "1.5", "product_id": "BTC-USD",
+    "start": "1786309200", "high": "12", "low": "9", "open": "10", "close": "11", "volume": "1.5",
+    "product_id": "BTC-USD",
 }  # fmt: skip
 
 
