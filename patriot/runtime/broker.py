@@ -7,6 +7,9 @@ event lies in the dead-letter table), so what a crash interrupts is delivered ag
                                                   SUCCESS: next    RETRY: again, with backoff
                                                   DROP, or too many attempts: dead letter
 
+Messages that somebody waits for (venue reports) have lanes and workers of their own: the handler that waits holds a
+worker of the others, so neither can starve the other. Handlers of such messages must not wait for messages themselves.
+
 Limits: `queue_max` messages; beyond it stored events stay in the outbox for the relay. Market data is conflated: the
 newest message of a lane replaces the waiting one. While many clients wait for an answer, deliveries step back.
 """
@@ -15,7 +18,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -69,6 +73,14 @@ class BrokerLimits:
     waiting_clients_max: int = 8
 
 
+class _Key(NamedTuple):
+    """A lane: one consumer, one aggregate, and whether somebody waits for the deliveries."""
+
+    consumer: str
+    subject: str
+    awaited: bool
+
+
 @dataclass(slots=True)
 class _Lane:
     waiting: deque[_Delivery] = field(default_factory=deque)
@@ -83,8 +95,8 @@ class Broker:
         self._clock = clock
         self._limits = limits or BrokerLimits()
         self._routes: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        self._lanes: dict[tuple[str, str], _Lane] = {}
-        self._ready: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._lanes: dict[_Key, _Lane] = {}
+        self._ready: dict[bool, asyncio.Queue[_Key]] = {False: asyncio.Queue(), True: asyncio.Queue()}
         self._in_flight: set[str] = set()
         self._published: list[RecordedEvent] = []
         self._flush = asyncio.Event()
@@ -104,7 +116,7 @@ class Broker:
                 self._routes.setdefault((subscription["topic"], kind), []).append((consumer, rule["path"]))
 
     def start(self) -> None:
-        workers = [self._work() for _ in range(self._limits.concurrency)]
+        workers = [self._work(ready) for ready in self._ready.values() for _ in range(self._limits.concurrency)]
         self._tasks = [asyncio.create_task(job) for job in (*workers, self._mark_published())]
 
     async def stop(self) -> None:
@@ -129,7 +141,7 @@ class Broker:
                 continue
             topic = TOPIC_OF[event.type]
             self._in_flight.add(event.id)
-            self._send(topic, from_recorded(event, ""), lambda event=event: self._handled(event))  # type: ignore[misc]
+            self._send(topic, from_recorded(event, ""), partial(self._handled, event))
 
     def _handled(self, event: RecordedEvent) -> None:
         self._in_flight.discard(event.id)
@@ -141,34 +153,35 @@ class Broker:
             self._send(topic, message, lambda: None)
             return None
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._send(topic, message, lambda: _resolve(done))
+        self._send(topic, message, partial(_resolve, done), awaited=True)
         return done
 
-    def _send(self, topic: Topic, message: CloudEvent, done: Callable[[], None]) -> None:
+    def _send(self, topic: Topic, message: CloudEvent, done: Callable[[], None], *, awaited: bool = False) -> None:
         routes = self._routes.get((topic.name, message.type), ())
         if not routes:
             done()
             return
         tracker, body = _Tracker(len(routes), done), encode(message)
         for consumer, path in routes:
-            self._queue(_Delivery(consumer, path, topic, message, body, tracker))
+            self._queue(_Delivery(consumer, path, topic, message, body, tracker), awaited=awaited)
 
-    def _queue(self, delivery: _Delivery) -> None:
-        key = (delivery.consumer, delivery.event.subject or delivery.event.id)
+    def _queue(self, delivery: _Delivery, *, awaited: bool) -> None:
+        key = _Key(delivery.consumer, delivery.event.subject or delivery.event.id, awaited)
         lane = self._lanes.get(key)
         self.pending += 1
         if lane is None:
             lane = self._lanes[key] = _Lane()
-            self._ready.put_nowait(key)
+            self._ready[awaited].put_nowait(key)
         elif not delivery.topic.durable and len(lane.waiting) > 1:
             self._end(lane.waiting.pop())  # the newest price replaces the one that still waits
         lane.waiting.append(delivery)
 
     # --- delivering ---
-    async def _work(self) -> None:
+    async def _work(self, ready: "asyncio.Queue[_Key]") -> None:
         while True:
-            key = await self._ready.get()
-            await self._step_back()
+            key = await ready.get()
+            if not key.awaited:
+                await self._step_back()
             lane = self._lanes[key]
             delivery = lane.waiting[0]
             if await self._attempt(delivery):
@@ -178,9 +191,9 @@ class Broker:
             else:
                 self._later(key, delivery.attempts)
 
-    def _next(self, key: tuple[str, str], lane: _Lane) -> None:
+    def _next(self, key: _Key, lane: _Lane) -> None:
         if lane.waiting:
-            self._ready.put_nowait(key)
+            self._ready[key.awaited].put_nowait(key)
         else:
             del self._lanes[key]
 
@@ -218,10 +231,10 @@ class Broker:
             return "RETRY", f"HTTP {answer.status}"
         return orjson.loads(answer.body or b"{}").get("status", "SUCCESS"), "the consumer asked for it"
 
-    def _later(self, key: tuple[str, str], attempts: int) -> None:
+    def _later(self, key: _Key, attempts: int) -> None:
         async def wait() -> None:
             await self._clock.sleep(min(BACKOFF_SECONDS * 2**attempts, BACKOFF_SECONDS_MAX))
-            self._ready.put_nowait(key)
+            self._ready[key.awaited].put_nowait(key)
 
         task = asyncio.create_task(wait())
         self._sleepers.add(task)

@@ -129,7 +129,7 @@ def system_context(runtime: Runtime, service: str, tenant_id: UUID = PUBLIC_TENA
 
 def user_context(runtime: Runtime, service: str, tenant_id: UUID, user_id: UUID) -> RequestContext:
     """The context in which a feed acts for a user: what a strategy does, it does with its owner's rights."""
-    identity = Identity.of(user_id, tenant_id, Role.USER, "")
+    identity = Identity.of(user_id, tenant_id, Role.USER, f"service:{service}")
     context = system_context(runtime, service, tenant_id)
     context.identity = identity
     return context
