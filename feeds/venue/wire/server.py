@@ -95,6 +95,7 @@ async def _http(mount: Mount | None, request: Request, receive: Receive, send: S
             return
         except Cut:
             abort()
+            await _until_gone(receive)
             return
     headers = [(b"content-type", b"application/json;charset=UTF-8"), (b"content-length", b"%d" % len(response.body))]
     headers += [(name.encode(), value.encode()) for name, value in response.headers.items()]
@@ -181,6 +182,20 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _listen(host: str, port: int) -> sockets.socket:
+    """Bind and listen. The protocol is named, because asyncio turns Nagle's delay off (40 ms) only where it is."""
+    listener = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM, sockets.IPPROTO_TCP)
+    listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+    listener.setblocking(False)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
 @contextlib.asynccontextmanager
 async def serving(
     mounts: Sequence[Mount],
@@ -191,8 +206,7 @@ async def serving(
     pong_seconds: float = 60.0,
 ) -> AsyncIterator[int]:
     """Serve while the context lasts; gives the port. Open WebSockets end with 1012 (service restart)."""
-    listener = sockets.create_server((host, port), backlog=1024)
-    listener.setblocking(False)
+    listener = _listen(host, port)
     config = uvicorn.Config(
         Wire(mounts),
         http=_Http,

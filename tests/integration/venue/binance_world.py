@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -36,8 +36,10 @@ def now_ms() -> int:
 
 
 @asynccontextmanager
-async def living_venue(settings: Settings | None = None) -> AsyncIterator[World]:
-    exchange, plan = Exchange("BINANCE", instruments("BINANCE"), now_ms), FaultPlan()
+async def living_venue(
+    settings: Settings | None = None, clock: Callable[[], int] = now_ms, step_seconds: float = STEP_SECONDS
+) -> AsyncIterator[World]:
+    exchange, plan = Exchange("BINANCE", instruments("BINANCE"), clock), FaultPlan()
     trader = exchange.open_account("trader", api_key=KEY, secret=SECRET)
     exchange.deposit(trader, "spot", "USDT", Decimal(100_000))
     exchange.deposit(trader, "spot", "BTC", Decimal(1))
@@ -45,7 +47,7 @@ async def living_venue(settings: Settings | None = None) -> AsyncIterator[World]
     market = SyntheticMarket(exchange, seed=7)
     for _ in range(20):
         market.step()
-    mover = asyncio.create_task(_move(market))
+    mover = asyncio.create_task(_move(market, step_seconds))
     try:
         async with serving([Binance(exchange, settings or Settings(is_limited=False), plan)]) as port:
             yield World(exchange, trader, port, plan)
@@ -55,9 +57,9 @@ async def living_venue(settings: Settings | None = None) -> AsyncIterator[World]
             await mover
 
 
-async def _move(market: SyntheticMarket) -> None:
+async def _move(market: SyntheticMarket, step_seconds: float) -> None:
     while True:
-        await asyncio.sleep(STEP_SECONDS)
+        await asyncio.sleep(step_seconds)
         market.step()
 
 
