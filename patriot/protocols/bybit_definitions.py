@@ -43,8 +43,8 @@ class _Symbol(msgspec.Struct, rename="camel"):
 
 
 class _Listed(msgspec.Struct):
-    category: str
     list: list[_Symbol]
+    category: str = ""
 
 
 class _Answer(msgspec.Struct, rename="camel"):
@@ -64,7 +64,7 @@ def decode_instruments_info(data: bytes, venue: str, kind: Kind, fees: tuple[Dec
         if answer.ret_code:
             raise MalformedFrame(f"instruments-info answered {answer.ret_code} {answer.ret_msg!r}")
         listed = _listed(answer.result)
-        if listed.category != kind:
+        if listed.category not in {"", kind}:
             raise MalformedFrame(f"instruments-info of {listed.category!r}, not {kind}")
         return [_instrument(symbol, venue, kind, fees) for symbol in listed.list]
     except DECODE_ERRORS as error:
