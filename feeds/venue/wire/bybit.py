@@ -1,16 +1,15 @@
 """Bybit v5 in front of an exchange: a mount of `feeds.venue.wire.server`. Rule: a table leads from route to handler.
 
     exchange = Exchange("BYBIT", instruments, now_ms, unified=True, client_ids_forever=True)
-    async with serving([Bybit(exchange)]) as port: ...
+    async with serving([Bybit(exchange)]) as port:
+        client = ccxt.pro.bybit({"urls": ccxt_urls(port), ...})
 
-REST answers are {retCode, retMsg, result, retExtInfo, time} with HTTP 200; only an unknown path (404) and too many
-requests from one address (403) have a status of their own.
+REST answers are {retCode, retMsg, result, retExtInfo, time} with HTTP 200; only an unknown path (404), too many
+requests from one address (403) and faults on demand have a status of their own.
 Source: bybit-exchange.github.io/docs/v5
 """
 
-import asyncio
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -18,22 +17,32 @@ import msgspec
 from feeds.venue.accounts import Account
 from feeds.venue.errors import VenueError
 from feeds.venue.exchange import Exchange
+from feeds.venue.faults import FaultPlan
 from feeds.venue.wire import bybit_account, bybit_lists, bybit_market, bybit_orders
 from feeds.venue.wire.bybit_access import authenticate
-from feeds.venue.wire.bybit_errors import IP_RATE_LIMIT, NO_SUCH_PATH, RATE_LIMIT, Refused, refused
-from feeds.venue.wire.bybit_limits import Allowance, RateLimits, Window
+from feeds.venue.wire.bybit_desk import Desk, Schedule, call_later
+from feeds.venue.wire.bybit_errors import (
+    IP_RATE_LIMIT,
+    NO_SUCH_PATH,
+    RATE_LIMIT,
+    Refused,
+    Struck,
+    refused,
+    struck,
+)
+from feeds.venue.wire.bybit_limits import Allowance, RateLimits
 from feeds.venue.wire.bybit_parameters import Parameters, from_json, from_query
 from feeds.venue.wire.bybit_sockets import PrivateSession, PublicSession, Session, TradeSession
 from feeds.venue.wire.bybit_streams import Streams
-from feeds.venue.wire.bybit_topics import Schedule
 from feeds.venue.wire.message import Request, Response
 from feeds.venue.wire.socket import Socket
+from feeds.venue.wire.strikes import Strikes
 
 Public = Callable[[Exchange, Parameters], dict[str, Any]]
 Private = Callable[[Exchange, Account, Parameters], dict[str, Any]]
 
+TIME: Final = ("GET", "/v5/market/time")
 PUBLIC: Final[dict[tuple[str, str], Public]] = {
-    ("GET", "/v5/market/time"): bybit_market.time,
     ("GET", "/v5/market/instruments-info"): bybit_market.instruments_info,
     ("GET", "/v5/market/orderbook"): bybit_market.orderbook,
     ("GET", "/v5/market/recent-trade"): bybit_market.recent_trade,
@@ -59,16 +68,29 @@ PRIVATE: Final[dict[tuple[str, str], Private]] = {
     ("GET", "/v5/user/query-api"): bybit_account.query_api,
     ("GET", "/v5/asset/coin/query-info"): bybit_account.coin_info,
 }
+OPERATIONS: Final = {
+    "/v5/order/create": "create",
+    "/v5/order/amend": "amend",
+    "/v5/order/cancel": "cancel",
+    "/v5/order/cancel-all": "cancel",
+}
+"""What faults on demand call a route; the others are queries."""
+
+_STATUSES: Final = {NO_SUCH_PATH: 404, IP_RATE_LIMIT: 403}
 
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    result: dict[str, Any]
-    code: int = 0
-    message: str = "OK"
-    status: int = 200
+def ccxt_urls(port: int) -> dict[str, Any]:
+    """Return ccxt's `urls`: a client with them talks to the venue (ccxt knows a spot book by `spot` in the URL)."""
+    http, socket = f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}/v5"
+    public = {category: f"{socket}/public/{category}" for category in ("spot", "linear")}
+    private = {
+        "spot": {"unified": f"{socket}/private"},
+        "contract": f"{socket}/private",
+        "trade": f"{socket}/trade",
+    }
+    return {"api": {"public": http, "private": http, "ws": {"public": public, "private": private}}}
 
 
 class Bybit:
@@ -78,93 +100,87 @@ class Bybit:
     prefixes: Collection[str] = ("/v5/",)
 
     def __init__(
-        self, exchange: Exchange, limits: RateLimits | None = None, *, schedule: Schedule | None = None
+        self,
+        exchange: Exchange,
+        limits: RateLimits | None = None,
+        plan: FaultPlan | None = None,
+        *,
+        schedule: Schedule = call_later,
     ) -> None:
-        self._exchange = exchange
-        self._limits = limits or RateLimits()
-        self._second = Window(1000)
-        self._five_seconds = Window(5000)
-        run_later = schedule or _call_later
-        self._streams = {
-            "spot": Streams(exchange, "spot", run_later),
-            "linear": Streams(exchange, "linear", run_later),
-        }
-        self._sockets: dict[str, Callable[[Socket], Session]] = {
-            "/v5/public/spot": lambda socket: self._public(socket, "spot"),
-            "/v5/public/linear": lambda socket: self._public(socket, "linear"),
-            "/v5/private": lambda socket: PrivateSession(exchange, socket),
-            "/v5/trade": lambda socket: TradeSession(exchange, socket, self._limits, self._second),
+        desk = self._desk = Desk(exchange, limits or RateLimits(), Strikes(plan), schedule)
+        spot, linear = self._streams = Streams(desk, "spot"), Streams(desk, "linear")
+        self._sessions: dict[str, Callable[[Socket], Session]] = {
+            "/v5/public/spot": lambda socket: PublicSession(desk, socket, spot, is_spot=True),
+            "/v5/public/linear": lambda socket: PublicSession(desk, socket, linear, is_spot=False),
+            "/v5/private": lambda socket: PrivateSession(desk, socket),
+            "/v5/trade": lambda socket: TradeSession(desk, socket),
         }
 
     def restart_books(self) -> None:
         """Let every book of the streams begin again at `u` 1, as after a restart of the service."""
-        for streams in self._streams.values():
+        for streams in self._streams:
             streams.restart()
 
     async def http(self, request: Request) -> Response:
-        """Answer one request."""
-        now_ms = self._exchange.now_ms()
-        headers: dict[str, str] = {}
+        """Answer one request. Raises Unanswered and Cut where a fault strikes."""
+        now_ms = self._desk.now_ms()
+        headers = {"Timenow": str(now_ms)}
         try:
-            if self._five_seconds.take(request.client, self._limits.requests_per_address, now_ms).left < 0:
-                raise _forbidden()
-            answer = _Answer(self._call(request, headers))
+            return _response(now_ms, headers, result=self._answer(request, headers, now_ms))
+        except Struck as fault:
+            return Response(fault.status, b"", {**headers, **fault.headers})
         except Refused as refusal:
-            answer = _Answer({}, refusal.code, refusal.message, _STATUSES.get(refusal.code, 200))
+            return _response(now_ms, headers, refusal=refusal)
         except VenueError as error:
-            unforeseen = refused(error, "linear")
-            answer = _Answer({}, unforeseen.code, unforeseen.message)
-        return _response(answer, headers, now_ms)
+            return _response(now_ms, headers, refusal=refused(error, "linear"))
 
-    def _call(self, request: Request, headers: dict[str, str]) -> dict[str, Any]:
-        route = request.method, request.path
+    async def websocket(self, socket: Socket) -> None:
+        """Serve one client; a path that is none of ours ends with 1008. Raises Cut where a fault strikes."""
+        begin = self._sessions.get(socket.request.path)
+        if begin is None:
+            await socket.close(1008, "no such path")
+            return
+        self._desk.strikes.connect()
+        await begin(socket).run()
+
+    def _answer(self, request: Request, headers: dict[str, str], now_ms: int) -> dict[str, Any]:
+        """Return the result of a request; add to the headers of its answer. Raises Refused."""
+        desk, route = self._desk, (request.method, request.path)
+        if desk.addresses.take(request.client, desk.limits.requests_per_address, now_ms).left < 0:
+            raise Refused(IP_RATE_LIMIT, "access too frequent, please try again in 10 min")
+        if route == TIME:
+            return bybit_market.time(now_ms)
         public, private = PUBLIC.get(route), PRIVATE.get(route)
         if public is not None:
-            return public(self._exchange, from_query(request.query))
+            parameters = from_query(request.query)
+            return desk.strikes.command("query", "", lambda: public(desk.exchange, parameters), struck)
         if private is None:
             raise Refused(NO_SUCH_PATH, "Request path not found or request method is invalid.")
-        account = authenticate(self._exchange, request)
-        allowance = self._take(account, request)
+        account = authenticate(desk.exchange, request, now_ms)
+        allowance = self._take(account, request, now_ms)
         headers.update(allowance.headers())
         if allowance.left < 0:
             raise Refused(RATE_LIMIT, "Too many visits. Exceeded the API Rate Limit.")
-        is_query = request.method == "GET"
-        return private(self._exchange, account, from_query(request.query) if is_query else from_json(request.body))
+        parameters = from_query(request.query) if request.method == "GET" else from_json(request.body)
+        operation = OPERATIONS.get(request.path, "query")
+        return desk.strikes.command(
+            operation, account.name, lambda: private(desk.exchange, account, parameters), struck
+        )
 
-    def _take(self, account: Account, request: Request) -> Allowance:
-        limits = self._limits
+    def _take(self, account: Account, request: Request, now_ms: int) -> Allowance:
+        limits = self._desk.limits
         limit = limits.queries_per_second if request.method == "GET" else limits.commands_per_second
-        return self._second.take(f"{account.name} {request.path}", limit, self._exchange.now_ms())
-
-    async def websocket(self, socket: Socket) -> None:
-        """Serve one client; a path that is none of ours ends with 1008."""
-        make = self._sockets.get(socket.request.path)
-        if make is None:
-            await socket.close(1008, "no such path")
-            return
-        await make(socket).run()
-
-    def _public(self, socket: Socket, category: str) -> Session:
-        return PublicSession(self._exchange, socket, self._streams[category], is_spot=category == "spot")
+        return self._desk.requests.take(f"{account.name} {request.path}", limit, now_ms)
 
 
-_STATUSES: Final = {NO_SUCH_PATH: 404, IP_RATE_LIMIT: 403}
-
-
-def _forbidden() -> Refused:
-    return Refused(IP_RATE_LIMIT, "access too frequent, please try again in 10 min")
-
-
-def _response(answer: _Answer, headers: dict[str, str], now_ms: int) -> Response:
+def _response(
+    now_ms: int, headers: Mapping[str, str], *, result: dict[str, Any] | None = None, refusal: Refused | None = None
+) -> Response:
     body = {
-        "retCode": answer.code,
-        "retMsg": answer.message,
-        "result": answer.result,
+        "retCode": refusal.code if refusal else 0,
+        "retMsg": refusal.message if refusal else "OK",
+        "result": result or {},
         "retExtInfo": {},
         "time": now_ms,
     }
-    return Response(answer.status, _encode(body), {"Timenow": str(now_ms), **headers})
-
-
-def _call_later(seconds: float, action: Callable[[], None]) -> object:
-    return asyncio.get_running_loop().call_later(seconds, action)
+    return Response(_STATUSES.get(refusal.code, 200) if refusal else 200, _encode(body), headers)

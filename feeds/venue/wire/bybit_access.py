@@ -25,7 +25,7 @@ def signature(secret: str, text: str) -> str:
     return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
-def authenticate(exchange: Exchange, request: Request) -> Account:
+def authenticate(exchange: Exchange, request: Request, now_ms: int) -> Account:
     """Return the account that signed a REST request. Raises Refused."""
     headers = request.headers
     key, timestamp = headers.get("x-bapi-api-key", ""), headers.get("x-bapi-timestamp", "")
@@ -34,20 +34,20 @@ def authenticate(exchange: Exchange, request: Request) -> Account:
         message = "empty value: apiTimestamp[] apiKey[] apiSignature[]: openapi sign params error!"
         raise Refused(PARAMETERS, message)
     window = headers.get("x-bapi-recv-window", "")
-    check_time(headers, exchange.now_ms())
+    check_time(headers, now_ms)
     account = _account(exchange, key)
     payload = request.query if request.method == "GET" else request.body.decode(errors="replace")
     _check_signature(account, timestamp + key + window + payload, signed)
     return account
 
 
-def authenticate_socket(exchange: Exchange, arguments: Any) -> Account:
+def authenticate_socket(exchange: Exchange, arguments: Any, now_ms: int) -> Account:
     """Return the account that signed [api key, expires, signature]. Raises Refused."""
     if not isinstance(arguments, list) or len(arguments) != 3:
         raise malformed("args", "must be api key, expires and signature")
     key, expires, signed = map(str, arguments)
     account = _account(exchange, key)
-    if _milliseconds(expires, "expires") <= exchange.now_ms():
+    if _milliseconds(expires, "expires") <= now_ms:
         raise Refused(SIGNATURE, "error: the signature has expired")
     _check_signature(account, "GET/realtime" + expires, signed)
     return account

@@ -1,10 +1,12 @@
 """What a refusal is called on the wire. Rule: one table per category; spot has its own family of codes.
 
 Refused                  retCode and retMsg of one answer
+└── Struck               a fault on demand (feeds.venue.faults)
 Source: bybit-exchange.github.io/docs/v5/error
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from feeds.venue.errors import (
     DuplicateClientOrderId,
@@ -54,6 +56,20 @@ class Refused(Exception):
 def malformed(field: str, rule: str) -> Refused:
     """Refuse a parameter."""
     return Refused(PARAMETERS, f"params error: {field} {rule}")
+
+
+class Struck(Refused):
+    """A fault on demand; over HTTP it has a status and headers of its own."""
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(RATE_LIMIT if status in {418, 429} else INTERNAL, "Server error.")
+        self.status = status
+        self.headers = headers
+
+
+def struck(status: int, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Give a fault's answer. Raises Struck."""
+    raise Struck(status, headers)
 
 
 _Codes = dict[type[VenueError] | str, tuple[int, str]]

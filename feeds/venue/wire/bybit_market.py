@@ -10,8 +10,7 @@ from feeds.venue.wire.bybit_parameters import Parameters
 Result = dict[str, Any]
 
 
-def time(exchange: Exchange, _: Parameters) -> Result:
-    now_ms = exchange.now_ms()
+def time(now_ms: int) -> Result:
     return {"timeSecond": str(now_ms // 1000), "timeNano": str(now_ms * 1_000_000)}
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from feeds.venue.accounts import Account
 from feeds.venue.events import AccountEvent, AccountUpdate, OrderUpdate
-from feeds.venue.exchange import Exchange
+from feeds.venue.wire.bybit_desk import Desk
 from feeds.venue.wire.bybit_rows import Row, execution_row, fast_execution_row, mark_of, order_row, position_message
 from feeds.venue.wire.bybit_wallet import wallet_message
 from feeds.venue.wire.socket import Socket
@@ -27,13 +27,14 @@ _encode = msgspec.json.Encoder().encode
 class PrivateStreams:
     """What one authenticated socket hears of its account."""
 
-    def __init__(self, exchange: Exchange, account: Account, socket: Socket) -> None:
-        self._exchange = exchange
+    def __init__(self, desk: Desk, account: Account, socket: Socket) -> None:
+        self._exchange = desk.exchange
+        self._strikes = desk.strikes
         self._account = account
         self._socket = socket
         self._topics: set[str] = set()
         self._count = 0
-        self._stop = exchange.on_account(account.name, self._hear)
+        self._stop = desk.exchange.on_account(account.name, self._hear)
 
     def add(self, topic: str) -> None:
         self._topics.add(topic)
@@ -71,4 +72,5 @@ class PrivateStreams:
             if name in self._topics:
                 self._count += 1
                 message = {"id": f"{self._account.name}_{name}_{self._count}", "topic": name, "creationTime": time_ms}
-                self._socket.send(_encode(message | {"data": [row()]}).decode())
+                text = _encode(message | {"data": [row()]}).decode()
+                self._strikes.send(self._socket, text, name, self._account.name)

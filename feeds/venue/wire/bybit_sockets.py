@@ -5,6 +5,7 @@ requests are no longer readable at all keeps its connection and gets an error ea
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 from uuid import uuid4
 
@@ -14,12 +15,13 @@ from feeds.venue.accounts import Account
 from feeds.venue.exchange import Exchange
 from feeds.venue.wire import bybit_orders
 from feeds.venue.wire.bybit_access import authenticate_socket, check_time
-from feeds.venue.wire.bybit_errors import NO_SUCH_OPERATION, RATE_LIMIT, SIGNATURE, Refused, malformed
-from feeds.venue.wire.bybit_limits import RateLimits, Window
+from feeds.venue.wire.bybit_desk import Desk
+from feeds.venue.wire.bybit_errors import NO_SUCH_OPERATION, RATE_LIMIT, SIGNATURE, Refused, malformed, struck
 from feeds.venue.wire.bybit_parameters import Parameters, decode_object
 from feeds.venue.wire.bybit_private import TOPICS, PrivateStreams
 from feeds.venue.wire.bybit_streams import Streams, UnknownTopic
 from feeds.venue.wire.socket import Socket
+from feeds.venue.wire.strikes import Unanswered
 
 Frame = dict[str, Any]
 Operation = Callable[[Frame], Frame]
@@ -35,8 +37,8 @@ _encode = msgspec.json.Encoder().encode
 class Session:
     """What the three kinds of socket share."""
 
-    def __init__(self, exchange: Exchange, socket: Socket) -> None:
-        self.exchange = exchange
+    def __init__(self, desk: Desk, socket: Socket) -> None:
+        self.desk = desk
         self.socket = socket
         self.connection = uuid4().hex[:20]
         self.operations: Mapping[str, Operation] = {}
@@ -45,12 +47,13 @@ class Session:
         """Answer until the client is gone."""
         try:
             async for data in self.socket:
-                self.socket.send(_encode(self.answer(data)).decode())
+                with suppress(Unanswered):
+                    self.socket.send(_encode(self.answer(data)).decode())
         finally:
             self.close()
 
     def answer(self, data: str | bytes) -> Frame:
-        """Answer one frame."""
+        """Answer one frame. Raises Unanswered and Cut where a fault strikes."""
         frame: Frame = {}
         try:
             frame = decode_object(data)
@@ -79,8 +82,8 @@ class Session:
 class PublicSession(Session):
     """Topics of one category."""
 
-    def __init__(self, exchange: Exchange, socket: Socket, streams: Streams, *, is_spot: bool) -> None:
-        super().__init__(exchange, socket)
+    def __init__(self, desk: Desk, socket: Socket, streams: Streams, *, is_spot: bool) -> None:
+        super().__init__(desk, socket)
         self.operations = {"subscribe": self._subscribe, "unsubscribe": self._unsubscribe, "ping": self._ping}
         self._streams = streams
         self._is_spot = is_spot
@@ -116,8 +119,8 @@ class PublicSession(Session):
 class PrivateSession(Session):
     """Topics of the account that authenticates."""
 
-    def __init__(self, exchange: Exchange, socket: Socket) -> None:
-        super().__init__(exchange, socket)
+    def __init__(self, desk: Desk, socket: Socket) -> None:
+        super().__init__(desk, socket)
         self.operations = {
             "auth": self._authenticate,
             "subscribe": self._subscribe,
@@ -127,14 +130,14 @@ class PrivateSession(Session):
         self._streams: PrivateStreams | None = None
 
     def _authenticate(self, frame: Frame) -> Frame:
-        account = authenticate_socket(self.exchange, frame.get("args"))
+        account = authenticate_socket(self.desk.exchange, frame.get("args"), self.desk.now_ms())
         self.close()
-        self._streams = PrivateStreams(self.exchange, account, self.socket)
+        self._streams = PrivateStreams(self.desk, account, self.socket)
         return self.reply(frame, "auth", "")
 
     def _ping(self, frame: Frame) -> Frame:
         request = _name(frame.get("req_id"))
-        return {"req_id": request, "op": "pong", "args": [str(self.exchange.now_ms())], "conn_id": self.connection}
+        return {"req_id": request, "op": "pong", "args": [str(self.desk.now_ms())], "conn_id": self.connection}
 
     def _subscribe(self, frame: Frame) -> Frame:
         streams, topics = self._authenticated(), _topics(frame, TOPICS_MAX)
@@ -164,31 +167,36 @@ class PrivateSession(Session):
 class TradeSession(Session):
     """Orders over a socket, with the answers of REST."""
 
-    def __init__(self, exchange: Exchange, socket: Socket, limits: RateLimits, window: Window) -> None:
-        super().__init__(exchange, socket)
+    def __init__(self, desk: Desk, socket: Socket) -> None:
+        super().__init__(desk, socket)
         self.operations = {"auth": self._authenticate, "ping": self._ping} | dict.fromkeys(COMMANDS, self._command)
-        self._limits = limits
-        self._window = window
         self._account: Account | None = None
 
     def _authenticate(self, frame: Frame) -> Frame:
-        self._account = authenticate_socket(self.exchange, frame.get("args"))
+        self._account = authenticate_socket(self.desk.exchange, frame.get("args"), self.desk.now_ms())
         return {"retCode": 0, "retMsg": "OK", "op": "auth", "connId": self.connection}
 
     def _ping(self, _: Frame) -> Frame:
-        now = str(self.exchange.now_ms())
+        now = str(self.desk.now_ms())
         return {"retCode": 0, "retMsg": "OK", "op": "pong", "data": [now], "connId": self.connection}
 
     def _command(self, frame: Frame) -> Frame:
         operation = str(frame["op"])
         if self._account is None:
             raise Refused(SIGNATURE, "Request not authorized")
-        now_ms = self.exchange.now_ms()
-        allowance = self._window.take(f"{self._account.name} {operation}", self._limits.commands_per_second, now_ms)
+        now_ms = self.desk.now_ms()
+        account, limit = self._account, self.desk.limits.commands_per_second
+        allowance = self.desk.requests.take(f"{account.name} {operation}", limit, now_ms)
         if allowance.left < 0:
             raise Refused(RATE_LIMIT, "Too many visits. Exceeded the API Rate Limit.")
         _check_header(frame.get("header"), now_ms)
-        data = COMMANDS[operation](self.exchange, self._account, _arguments(frame))
+        arguments, command = _arguments(frame), COMMANDS[operation]
+        data = self.desk.strikes.command(
+            operation.removeprefix("order."),
+            account.name,
+            lambda: command(self.desk.exchange, account, arguments),
+            struck,
+        )
         headers = {**allowance.headers(), "Traceid": uuid4().hex, "Timenow": str(now_ms)}
         return self._result(frame, 0, "OK") | {"data": data, "header": headers}
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from feeds.venue.errors import UnknownInstrument
 from feeds.venue.events import EVERY, AccountEvent, Change, OrderUpdate
-from feeds.venue.exchange import Exchange
+from feeds.venue.wire.bybit_desk import Desk
 from feeds.venue.wire.bybit_market_rows import BAR_SECONDS, price, quantity
 from feeds.venue.wire.bybit_rows import SIDES
 from feeds.venue.wire.bybit_topics import (
@@ -14,7 +14,6 @@ from feeds.venue.wire.bybit_topics import (
     BookPublisher,
     LinearTickerPublisher,
     Publisher,
-    Schedule,
     SpotTickerPublisher,
     TradePublisher,
 )
@@ -80,10 +79,9 @@ class UnknownTopic(Exception):
 class Streams:
     """The publishers of one category. They are kept once made, so that a book's `u` never starts again by itself."""
 
-    def __init__(self, exchange: Exchange, kind: Kind, schedule: Schedule) -> None:
-        self._exchange = exchange
+    def __init__(self, desk: Desk, kind: Kind) -> None:
+        self._desk = desk
         self._kind = kind
-        self._schedule = schedule
         self._publishers: dict[str, Publisher] = {}
 
     def publisher(self, topic: str) -> Publisher:
@@ -110,7 +108,7 @@ class Streams:
         if make is None:
             raise UnknownTopic(topic)
         try:
-            instrument = self._exchange.find_instrument(symbol, self._kind)
+            instrument = self._desk.exchange.find_instrument(symbol, self._kind)
         except UnknownInstrument:
             raise UnknownTopic(topic) from None
-        return make(self._exchange, instrument, topic, self._schedule)
+        return make(self._desk, instrument, topic)

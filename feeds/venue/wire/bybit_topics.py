@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from feeds.venue.exchange import Exchange
+from feeds.venue.wire.bybit_desk import Desk
 from feeds.venue.wire.bybit_market_rows import (
     BAR_SECONDS,
     bar_message,
@@ -23,9 +23,6 @@ from feeds.venue.wire.socket import Socket
 from patriot.domain.instrument import Instrument
 from patriot.protocols.market import BookDelta, BookSnapshot, Market, MarkPrice, Quote, Trade
 
-Schedule = Callable[[float, Callable[[], None]], object]
-"""Call something after so many seconds."""
-
 _encode = msgspec.json.Encoder().encode
 
 BOOK_SECONDS = {1: 0.01, 50: 0.02, 200: 0.1, 1000: 0.2}
@@ -37,11 +34,11 @@ class Publisher:
 
     interval_seconds: ClassVar[float] = 0.0
 
-    def __init__(self, exchange: Exchange, instrument: Instrument, topic: str, schedule: Schedule) -> None:
-        self.exchange = exchange
+    def __init__(self, desk: Desk, instrument: Instrument, topic: str) -> None:
+        self.exchange = desk.exchange
         self.instrument = instrument
         self.topic = topic
-        self._schedule = schedule
+        self._desk = desk
         self._is_due = False
         self._readers: dict[Socket, None] = {}
         self._stop: Callable[[], None] | None = None
@@ -81,12 +78,12 @@ class Publisher:
         """Write after the interval, once."""
         if not self._is_due:
             self._is_due = True
-            self._schedule(self.interval_seconds, self._fire)
+            self._desk.schedule(self.interval_seconds, self._fire)
 
     def send(self, kind: str, data: Any, *, to: Socket | None = None, key: str = "", **fields: int) -> None:
         text = self._text(kind, data, fields)
-        for reader in (to,) if to else self._readers:
-            reader.send(text, key)
+        for reader in (to,) if to else tuple(self._readers):
+            self._desk.strikes.send(reader, text, self.topic, key=key)
 
     def _text(self, kind: str, data: Any, fields: dict[str, int]) -> str:
         message = {"topic": self.topic, "type": kind, "ts": self.exchange.now_ms(), "data": data, **fields}
@@ -106,8 +103,8 @@ class BookPublisher(Publisher):
 
     depth: ClassVar[int] = 50
 
-    def __init__(self, exchange: Exchange, instrument: Instrument, topic: str, schedule: Schedule) -> None:
-        super().__init__(exchange, instrument, topic, schedule)
+    def __init__(self, desk: Desk, instrument: Instrument, topic: str) -> None:
+        super().__init__(desk, instrument, topic)
         self._update = 0
         self._shown: BookSnapshot | None = None
 
@@ -175,8 +172,8 @@ def changes(before: list[tuple[int, int]], after: list[tuple[int, int]]) -> list
 class TradePublisher(Publisher):
     """publicTrade.{symbol}: the trades of one moment in one message."""
 
-    def __init__(self, exchange: Exchange, instrument: Instrument, topic: str, schedule: Schedule) -> None:
-        super().__init__(exchange, instrument, topic, schedule)
+    def __init__(self, desk: Desk, instrument: Instrument, topic: str) -> None:
+        super().__init__(desk, instrument, topic)
         self._rows: list[dict[str, Any]] = []
         self._last = 0
         self._tick = "ZeroPlusTick"
@@ -210,8 +207,8 @@ class LinearTickerPublisher(Publisher):
 
     interval_seconds = 0.1
 
-    def __init__(self, exchange: Exchange, instrument: Instrument, topic: str, schedule: Schedule) -> None:
-        super().__init__(exchange, instrument, topic, schedule)
+    def __init__(self, desk: Desk, instrument: Instrument, topic: str) -> None:
+        super().__init__(desk, instrument, topic)
         self._shown: dict[str, Any] = {}
 
     def hear(self, event: Market) -> None:
@@ -260,10 +257,10 @@ class BarPublisher(Publisher):
 
     interval_seconds = 0.5
 
-    def __init__(self, exchange: Exchange, instrument: Instrument, topic: str, schedule: Schedule) -> None:
-        super().__init__(exchange, instrument, topic, schedule)
+    def __init__(self, desk: Desk, instrument: Instrument, topic: str) -> None:
+        super().__init__(desk, instrument, topic)
         self._interval = topic.split(".")[1]
-        self._closed_ms = exchange.now_ms()
+        self._closed_ms = desk.exchange.now_ms()
         self._waits_for_ms = 0
 
     def hear(self, event: Market) -> None:
@@ -286,4 +283,4 @@ class BarPublisher(Publisher):
     def _wake_at_close(self, end_ms: int, now_ms: int) -> None:
         if self._waits_for_ms < end_ms > now_ms:
             self._waits_for_ms = end_ms
-            self._schedule((end_ms - now_ms) / 1000 + 0.01, self.touch)
+            self._desk.schedule((end_ms - now_ms) / 1000 + 0.01, self.touch)

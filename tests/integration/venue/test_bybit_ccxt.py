@@ -13,7 +13,7 @@ import pytest
 from feeds.venue.accounts import Account
 from feeds.venue.exchange import Exchange
 from feeds.venue.orders import NewOrder, OrderType, Side
-from feeds.venue.wire.bybit import Bybit
+from feeds.venue.wire.bybit import Bybit, ccxt_urls
 from feeds.venue.wire.bybit_limits import RateLimits
 from feeds.venue.wire.server import serving
 from patriot.domain.instrument import Instrument
@@ -81,11 +81,9 @@ class Market:
 
 
 def client(port: int, **settings: Any) -> ccxt.pro.bybit:
-    http, ws = f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}/v5"
-    public = {category: f"{ws}/public/{category}" for category in ("spot", "linear")}
-    private = {"spot": {"unified": f"{ws}/private"}, "contract": f"{ws}/private", "trade": f"{ws}/trade"}
-    urls = {"api": {"public": http, "private": http, "ws": {"public": public, "private": private}}}
-    return ccxt.pro.bybit({"apiKey": "key", "secret": "secret", "urls": urls, "enableRateLimit": False, **settings})
+    return ccxt.pro.bybit(
+        {"apiKey": "key", "secret": "secret", "urls": ccxt_urls(port), "enableRateLimit": False, **settings}
+    )
 
 
 @asynccontextmanager

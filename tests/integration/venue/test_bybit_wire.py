@@ -13,6 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from feeds.venue.faults import Fault, FaultPlan, Rule
 from feeds.venue.orders import Side
 from feeds.venue.wire.bybit import PRIVATE, PUBLIC, Bybit
 from feeds.venue.wire.bybit_access import signature
@@ -238,6 +239,41 @@ async def test_bybit_trade_socket_needs_auth_header_and_fresh_time() -> None:
         assert (answer["retCode"], answer["reqId"], answer["op"]) == (0, "9", "order.create")
         assert set(answer["data"]) == {"orderId", "orderLinkId"}
         assert {"X-Bapi-Limit", "X-Bapi-Limit-Status", "X-Bapi-Limit-Reset-Timestamp"} <= set(answer["header"])
+
+
+async def test_bybit_faults_strike_rest_sockets_and_streams() -> None:
+    plan = FaultPlan(
+        [
+            Rule(Fault.ERROR_AFTER, operation="create", status=502),
+            Rule(Fault.RATE_LIMITED, operation="cancel", retry_after_s=3),
+            Rule(Fault.TIMEOUT_AFTER, operation="amend"),
+            Rule(Fault.SKEW, skew_ms=60_000),
+            Rule(Fault.GAP, operation="stream:wallet", skip=1),
+        ]
+    )
+    market = Market()
+    order = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.1"}
+    body = json.dumps(order | {"price": "59000", "orderLinkId": "mine"})
+    name = json.dumps({"category": "linear", "symbol": "BTCUSDT", "orderLinkId": "mine", "qty": "0.2"})
+    async with (
+        serving([Bybit(market.exchange, GENEROUS, plan)]) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=0.5) as http,
+    ):
+        assert int((await http.get("/v5/market/time")).json()["time"]) > time.time() * 1000 + 50_000
+        assert (await http.post("/v5/order/create", content=body, headers=signed(body))).status_code == 502
+        with pytest.raises(httpx.ReadTimeout):
+            await http.post("/v5/order/amend", content=name, headers=signed(name))
+        assert [one.quantity for one in market.exchange.open_orders(market.trader)] == [Decimal("0.2")]
+        limited = await http.post("/v5/order/cancel", content=name, headers=signed(name))
+        assert (limited.status_code, limited.headers["retry-after"]) == (429, "3")
+        assert len(market.exchange.open_orders(market.trader)) == 1
+        async with socket(port, "private") as connection:
+            await ask(connection, auth_frame())
+            await ask(connection, {"op": "subscribe", "args": ["wallet"]})
+            for _ in range(3):
+                market.exchange.deposit(market.trader, "linear", "USDT", Decimal(1))
+            ids = [json.loads(await connection.recv())["id"] for _ in range(2)]
+            assert [one.rpartition("_")[2] for one in ids] == ["1", "3"]
 
 
 async def feed(codec: BybitLinear, connection: ClientConnection, seconds: float) -> list[Any]:
