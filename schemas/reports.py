@@ -136,6 +136,5 @@ class BookReport(Message):
 
 
 REPORTS: dict[str, type[Message]] = {
-    report.TYPE: report
-    for report in (VenueReport, BalanceReport, PriceReport, TradesReport, BarsReport, BookReport)
+    report.TYPE: report for report in (VenueReport, BalanceReport, PriceReport, TradesReport, BarsReport, BookReport)
 }

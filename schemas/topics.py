@@ -47,7 +47,7 @@ ORDER_EVENTS = Topic(
     30 * DAY_MS,
     _types("order."),
     ("order-commands", "order-routing", "order-execution", "order-lifecycle"),
-    ("order-routing", "order-execution", "portfolio-projection"),
+    ("order-routing", "order-execution", "portfolio-projection", "strategies"),
 )
 ORDER_STATUS = Topic(
     "order.status",
@@ -65,7 +65,7 @@ ACCOUNT_EVENTS = Topic(
     90 * DAY_MS,
     (*_types("account."), *_types("position."), "venue.balances"),
     ("account-commands", "order-lifecycle", "account-data"),
-    ("account-data", "portfolio-projection"),
+    ("account-data", "portfolio-projection", "strategies", "venue"),
 )
 USER_EVENTS = Topic(
     "user.events", "user_id", 6, 90 * DAY_MS, _types("user."), ("user-commands",), ("portfolio-projection",)

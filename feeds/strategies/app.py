@@ -24,8 +24,15 @@ from patriot.runtime.edge import user_context
 from patriot.runtime.function import Context, Feed
 from patriot.store.api import Query
 from patriot.strategy import Intent, Strategy
-from schemas.events import PositionUpdated
-from schemas.topics import ACCOUNT_EVENTS
+from schemas.events import (
+    OrderCancelled,
+    OrderEvent,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    PositionUpdated,
+)
+from schemas.topics import ACCOUNT_EVENTS, ORDER_EVENTS
 
 LOOK_SECONDS = 1.0
 
@@ -96,8 +103,12 @@ class Instances:
         if identifier is not None:
             self._running[identifier].on_position(event.quantity)
 
+    def on_order_end(self, event: OrderEvent) -> None:
+        for runner in self._running.values():
+            runner.on_order_end(event.order_id)
 
-async def place_order(context: RequestContext, account_id: UUID, name: str, intent: Intent) -> None:
+
+async def place_order(context: RequestContext, account_id: UUID, name: str, intent: Intent) -> UUID | None:
     """Send one intent to order_commands; a refusal is logged, and the strategy goes on."""
     body = {
         "account_id": str(account_id),
@@ -111,9 +122,11 @@ async def place_order(context: RequestContext, account_id: UUID, name: str, inte
         "strategy_id": name,
     }
     answer = await context.fresh().invoke("order-commands", "POST", "/api/v1/orders", orjson.dumps(body))
-    if answer.status != 201:
-        problem = orjson.loads(answer.body)
-        log.warning("order refused", strategy=name, code=problem.get("code"), detail=problem.get("detail"))
+    told = orjson.loads(answer.body)
+    if answer.status == 201:
+        return UUID(told["order_id"])
+    log.warning("order refused", strategy=name, code=told.get("code"), detail=told.get("detail"))
+    return None
 
 
 @feed.task
@@ -131,6 +144,13 @@ async def follow_position(event: PositionUpdated, context: Context) -> None:
     instances = context.runtime.local.get(feed.name)
     if isinstance(instances, Instances):
         instances.on_position(event)
+
+
+@feed.on(ORDER_EVENTS, OrderFilled, OrderCancelled, OrderRejected, OrderExpired)
+async def follow_order(event: OrderEvent, context: Context) -> None:
+    instances = context.runtime.local.get(feed.name)
+    if isinstance(instances, Instances):
+        instances.on_order_end(event)
 
 
 app = feed.app

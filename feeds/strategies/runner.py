@@ -7,6 +7,7 @@ it trade on the past: only the newest bar may lead to an order.
 from collections import deque
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from uuid import UUID
 
 import structlog
 
@@ -18,7 +19,8 @@ BARS_WAITING_MAX = 1000
 
 log = structlog.get_logger()
 
-PlaceOrder = Callable[[Intent], Awaitable[None]]
+PlaceOrder = Callable[[Intent], Awaitable[UUID | None]]
+"""Sends an order; returns its id, or None where it was refused."""
 
 
 class Runner:
@@ -29,6 +31,7 @@ class Runner:
         self._place = place
         self._bars = BarBuilder(strategy.instrument.id, (strategy.parameters.bar_seconds,))
         self._waiting: deque[Bar] = deque(maxlen=BARS_WAITING_MAX)
+        self._open: set[UUID] = set()
         self.busy = False
 
     def on_market(self, message: Market) -> bool:
@@ -41,6 +44,9 @@ class Runner:
 
     def on_position(self, quantity: Decimal) -> None:
         self.strategy.on_position(quantity)
+
+    def on_order_end(self, order_id: UUID) -> None:
+        self._open.discard(order_id)
 
     async def work(self) -> None:
         """Show the strategy every waiting bar and place what it wants after the newest."""
@@ -55,7 +61,9 @@ class Runner:
 
     async def _show(self, bar: Bar) -> None:
         intents = list(self.strategy.on_bar(StrategyBar.of(bar, self.strategy.instrument)))
-        if self._waiting:
-            return  # a newer bar is there already: the strategy has seen this one, but does not trade on it
+        if self._waiting or self._open:
+            return  # a newer bar is there, or an order is under way: the strategy has seen this bar, that is all
         for intent in intents:
-            await self._place(intent)
+            order_id = await self._place(intent)
+            if order_id is not None:
+                self._open.add(order_id)
