@@ -132,7 +132,7 @@ where tenant_id = $1 and aggregate_id = $2 and event_version > $3 order by event
 
 READ = f"""
 select {_EVENT} from event_store
-where position > $1 and position < position_horizon() and (cardinality($2::text[]) = 0 or aggregate_type = any($2))
+where position > $1 and position < (select position_horizon()) and (cardinality($2::text[]) = 0 or aggregate_type = any($2))
 order by position limit $3
 """  # noqa: S608 (columns of our own)
 

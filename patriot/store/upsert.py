@@ -47,7 +47,7 @@ def statement(name: str, columns: tuple[str, ...]) -> str:
     action = f"update set {changes}" if changes else "nothing"
     newer = f" where {name}.{table.version} < excluded.{table.version}" if table.version else ""
     source = f"select {names} from unnest({arrays}) as new ({names}) order by {key}"  # noqa: S608 (names of our own)
-    return f"insert into {name} ({names}) {source} on conflict ({key}) do {action}{newer}"  # noqa: S608
+    return f"insert into {name} ({names}) {source} on conflict ({key}) do {action}{newer}"
 
 
 def _quoted(name: str) -> str:

@@ -17,8 +17,9 @@ begin atomic
     select (pg_current_xact_id()::text::bigint + base) << 20 from position_base;
 end;
 
+-- Stable, so that it sees the snapshot of the query that calls it: a newer horizon would let rows be skipped.
 create function position_horizon() returns bigint
-language sql volatile
+language sql stable
 begin atomic
     select (pg_snapshot_xmin(pg_current_snapshot())::text::bigint + base) << 20 from position_base;
 end;

@@ -1,0 +1,153 @@
+"""Paging readers never skip a commit that was slow (reliability case 11), whichever transaction started first."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from decimal import Decimal
+from uuid import UUID, uuid5
+
+import asyncpg
+import pytest
+
+from patriot.store import sql
+from patriot.store.api import Query
+from patriot.store.columns import event_columns
+from patriot.store.connections import Connection, connect, urls_of
+from patriot.store.postgres import PostgresStore
+from tests.store_samples import TENANT, append, commit, deposit, reservation, stream
+
+pytestmark = [pytest.mark.postgres, pytest.mark.requirement("A5")]
+
+WRITERS = 8
+TRANSACTIONS = 40  # per writer
+SEED = 11
+
+
+@pytest.fixture
+async def connections(database: str) -> AsyncIterator[list[Connection]]:
+    async with AsyncExitStack() as stack:
+        opened = []
+        for _ in range(WRITERS):
+            connection = await connect(urls_of(database).system)
+            stack.push_async_callback(connection.close)
+            opened.append(connection)
+        yield opened
+
+
+async def insert(connection: Connection, count: int = 1) -> None:
+    columns = event_columns([append(stream()) for _ in range(count)], [0] * count)
+    await connection.fetchval(sql.APPEND, True, *columns, count)
+
+
+async def test_read_stops_before_an_open_transaction_and_goes_on_after_it(
+    postgres_store: PostgresStore, connections: list[Connection]
+):
+    slow, fast, *_ = connections
+    await postgres_store.commit(append(stream()))
+    await slow.execute("begin")
+    await insert(slow)
+    await insert(fast)
+    first = [event.position async for event in postgres_store.read()]
+    assert len(first) == 1
+    await slow.execute("commit")
+    rest = [event.position async for event in postgres_store.read(first[-1])]
+    assert len(rest) == 2
+    assert rest == sorted(rest)
+
+
+async def test_read_never_skips_under_random_commit_delays(
+    postgres_store: PostgresStore, connections: list[Connection]
+):
+    chosen = random.Random(SEED)
+    plans = [
+        [(chosen.randint(1, 3), chosen.choice([0, 0, 0.001, 0.02]), chosen.random() < 0.1) for _ in range(TRANSACTIONS)]
+        for _ in connections
+    ]
+    wanted = sum(count for plan in plans for count, _, fails in plan if not fails)
+
+    async def write(connection: Connection, plan: list[tuple[int, float, bool]]) -> None:
+        for count, delay_seconds, fails in plan:
+            await connection.execute("begin")
+            await insert(connection, count)
+            await asyncio.sleep(delay_seconds)
+            await connection.execute("rollback" if fails else "commit")
+
+    seen: list[int] = []
+
+    async def follow() -> None:
+        while len(seen) < wanted:
+            seen.extend([event.position async for event in postgres_store.read(seen[-1] if seen else 0, limit=7)])
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(asyncio.gather(follow(), *map(write, connections, plans)), 60)
+    print(f"seed {SEED}: {len(seen)} events, 0 skipped")
+    assert seen == [event.position async for event in postgres_store.read()]
+    assert seen == sorted(set(seen))
+    assert len(seen) == wanted
+
+
+async def test_positions_of_a_stream_grow_with_its_versions(postgres_store: PostgresStore):
+    streams = [stream() for _ in range(20)]
+    await asyncio.gather(*(postgres_store.commit(append(to, version)) for version in range(5) for to in streams))
+    last: dict[UUID, int] = {}
+    async for event in postgres_store.read():
+        assert event.version == last.get(event.stream.id, 0) + 1
+        last[event.stream.id] = event.version
+    assert set(last.values()) == {5}
+
+
+async def test_positions_go_on_after_a_logical_restore(postgres_store: PostgresStore, database: str):
+    """Another server's transaction ids may be lower than those in the restored rows."""
+    admin = await asyncpg.connect(database)
+    try:
+        await admin.execute("set session_replication_role = replica")
+        columns = event_columns([append(stream())], [0])
+        system = await connect(urls_of(database).system)
+        await system.fetchval(sql.APPEND, True, *columns, 1)
+        await system.close()
+        await admin.execute("update event_store set position = position + (1000000::bigint << 20)")
+        assert [event async for event in postgres_store.read()] == []  # beyond the horizon
+        await admin.execute("select reset_position_base()")
+        restored = [event.position async for event in postgres_store.read()]
+        (fresh,) = await postgres_store.commit(append(stream()))
+        assert restored < [fresh.position]
+        assert [event.position async for event in postgres_store.read()] == [*restored, fresh.position]
+    finally:
+        await admin.execute("update position_base set base = 0")
+        await admin.close()
+
+
+async def test_two_writers_that_race_for_many_streams_share_them_out(database: str):
+    """Two processes, the same streams in opposite order: each version has one winner, and nobody hangs."""
+    first, second = [await PostgresStore.open(urls_of(database)) for _ in range(2)]
+    streams = [stream() for _ in range(60)]
+    try:
+        for version in range(3):
+            results = await asyncio.gather(
+                *(first.commit(append(to, version)) for to in streams),
+                *(second.commit(append(to, version)) for to in reversed(streams)),
+                return_exceptions=True,
+            )
+            assert sum(isinstance(result, list) for result in results) == len(streams)
+        assert {len(await first.load(to)) for to in streams} == {3}
+    finally:
+        await first.close()
+        await second.close()
+
+
+async def test_two_processes_never_reserve_more_than_there_is(database: str):
+    stores = [await PostgresStore.open(urls_of(database)) for _ in range(3)]
+    account = uuid5(TENANT, "shared")
+    try:
+        await stores[0].commit(commit(balances=[deposit("100", account=account)]))
+        results = await asyncio.gather(
+            *(stores[number % 3].commit(commit(balances=[reservation("1", account=account)])) for number in range(300)),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(result, list) for result in results) == 100
+        (row,) = await stores[0].find(Query("buying_power", TENANT, {"account_id": account}))
+        assert (row["total"], row["reserved"]) == (Decimal(100), Decimal(100))
+    finally:
+        for store in stores:
+            await store.close()

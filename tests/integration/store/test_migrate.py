@@ -1,0 +1,190 @@
+"""Migrations on a real server: from empty, from the previous version, and what is refused."""
+
+import asyncio
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from patriot.store.migrate import FOLDER, MigrationRefused, migrate, migrations
+from patriot.store.tables import SQL_TYPES, TABLES
+
+pytestmark = pytest.mark.postgres
+
+
+async def fetch(url: str, query: str, *values: object) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(url)
+    try:
+        rows: list[asyncpg.Record] = await connection.fetch(query, *values)
+        return rows
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the migrations that a test may change."""
+    return Path(shutil.copytree(FOLDER, tmp_path / "sql"))
+
+
+@pytest.mark.requirement("P3")
+async def test_migrate_builds_everything_from_empty_and_then_nothing(empty_database: str):
+    assert await migrate(empty_database) == [migration.name for migration in migrations()]
+    assert await migrate(empty_database) == []
+
+
+@pytest.mark.requirement("P3")
+async def test_migrate_goes_on_from_the_previous_version_and_keeps_the_data(empty_database: str, folder: Path):
+    newest = migrations(folder)[-1]
+    (folder / f"{newest.name}.sql").rename(folder / "newest")
+    await migrate(empty_database, folder)
+    await fetch(empty_database, "insert into instruments (id, version) values ('BINANCE:BTC/USDT', 1)")
+    (folder / "newest").rename(folder / f"{newest.name}.sql")
+    assert await migrate(empty_database, folder) == [newest.name]
+    assert len(await fetch(empty_database, "select * from instruments")) == 1
+
+
+async def test_two_starters_do_not_collide(empty_database: str):
+    applied = await asyncio.gather(*(migrate(empty_database) for _ in range(4)))
+    assert sorted(map(len, applied)) == [0, 0, 0, len(migrations())]
+
+
+async def test_migrate_refuses_a_file_that_changed_after_it_was_applied(empty_database: str, folder: Path):
+    await migrate(empty_database, folder)
+    changed = folder / f"{migrations(folder)[1].name}.sql"
+    changed.write_text(changed.read_text() + "\n-- changed")
+    with pytest.raises(MigrationRefused, match="0002_event_store was changed"):
+        await migrate(empty_database, folder)
+
+
+async def test_migrate_refuses_a_database_that_is_ahead_of_the_files(empty_database: str, folder: Path):
+    await migrate(empty_database, folder)
+    newest = migrations(folder)[-1].name
+    (folder / f"{newest}.sql").unlink()
+    with pytest.raises(MigrationRefused, match=f"{newest} was applied to this database"):
+        await migrate(empty_database, folder)
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(empty_database: str, folder: Path):
+    bad = folder / f"{len(migrations()) + 1:04}_bad.sql"
+    bad.write_text("create table half (id int); select 1 / 0;")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate(empty_database, folder)
+    assert await fetch(empty_database, "select * from pg_tables where tablename = 'half'") == []
+    bad.write_text("create table whole (id int);")
+    assert await migrate(empty_database, folder) == [bad.stem]
+
+
+@pytest.mark.requirement("P3")
+async def test_the_tables_are_as_declared(database: str):
+    rows = await fetch(
+        database,
+        "select table_name, column_name, data_type from information_schema.columns where table_schema = 'public'",
+    )
+    columns: dict[str, dict[str, str]] = {}
+    for name, column, kind in rows:
+        columns.setdefault(name, {})[column] = kind
+    for table in TABLES.values():
+        declared = {column: SQL_TYPES[kind] for column, kind in table.all_columns.items()}
+        assert columns[table.name] == declared, table.name
+
+
+@pytest.mark.requirement("P3", "P20")
+async def test_the_tables_keys_are_as_declared(database: str):
+    for table in TABLES.values():
+        rows = await fetch(
+            database,
+            "select a.attname from pg_index i"
+            " join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)"
+            " where i.indrelid = $1::text::regclass and i.indisprimary order by array_position(i.indkey, a.attnum)",
+            table.name,
+        )
+        assert tuple(row["attname"] for row in rows) == table.full_key, table.name
+
+
+@pytest.mark.requirement("P3", "P20")
+async def test_the_indexes_have_the_names_of_the_sources(database: str):
+    names = {row["indexname"] for row in await fetch(database, "select indexname from pg_indexes")}
+    assert {"idx_event_store_aggregate", "idx_event_store_type", "idx_orders_user_status"} <= names
+
+
+@pytest.mark.requirement("P3", "A4")
+async def test_row_level_security_is_forced_on_every_table_with_a_tenant(database: str):
+    rows = await fetch(
+        database,
+        "select relname, relrowsecurity and relforcerowsecurity as forced,"
+        " exists (select from pg_policy where polrelid = c.oid) as policy, pg_get_userbyid(relowner) as owner"
+        " from pg_class c where relkind in ('r', 'p') and not relispartition and exists ("
+        " select from pg_attribute where attrelid = c.oid and attname = 'tenant_id')"
+        " and relnamespace = 'public'::regnamespace",
+    )
+    assert len(rows) > 15
+    for row in rows:
+        assert row["forced"], row
+        assert row["policy"], row
+        assert row["owner"] == "patriot_owner", row
+
+
+@pytest.mark.requirement("P15")
+async def test_every_written_row_has_a_correlation_id(database: str):
+    rows = await fetch(
+        database,
+        "select relname from pg_class c where relkind in ('r', 'p') and not relispartition"
+        " and relnamespace = 'public'::regnamespace and exists (select from pg_attribute"
+        " where attrelid = c.oid and attname = 'tenant_id') and not exists (select from pg_attribute"
+        " where attrelid = c.oid and attname = 'correlation_id')",
+    )
+    # an outbox row points to an event, a snapshot is a cache of events: both have theirs there
+    assert {row["relname"] for row in rows} == {"outbox", "snapshots"}
+
+
+# Time series
+
+
+async def partitions(url: str, table: str) -> set[str]:
+    rows = await fetch(
+        url, "select inhrelid::regclass::text as name from pg_inherits where inhparent = $1::text::regclass", table
+    )
+    return {row["name"] for row in rows}
+
+
+@pytest.mark.requirement("P3")
+async def test_partitions_are_made_ahead_and_dropped_by_retention(empty_database: str):
+    await migrate(empty_database)
+    moment = datetime(2031, 1, 15, tzinfo=UTC)
+    await fetch(empty_database, "select create_partitions($1)", moment)
+    ahead = {"ticks_2031_01", "ticks_2031_02", "ticks_2031_03", "ticks_2031_04"}
+    assert ahead <= await partitions(empty_database, "ticks")
+    assert (await fetch(empty_database, "select create_partitions($1)", moment))[0][0] == 0
+    await fetch(empty_database, "select drop_expired_partitions($1)", moment + timedelta(days=140))
+    assert await partitions(empty_database, "ticks") == {"ticks_default", "ticks_2031_03", "ticks_2031_04"}
+    assert "ohlc_2031_01" in await partitions(empty_database, "ohlc")
+
+
+@pytest.mark.requirement("P3")
+async def test_rows_of_any_time_are_taken(empty_database: str):
+    await migrate(empty_database)
+    for year in (2017, 2026, 2040):
+        moment = datetime(year, 6, 1, tzinfo=UTC)
+        await fetch(empty_database, "insert into ticks values ($1, 'BINANCE:BTC/USDT', '1', 1, 1, 'buy')", moment)
+    assert len(await fetch(empty_database, "select * from ticks")) == 3
+    await fetch(empty_database, "select create_partitions($1)", datetime(2040, 5, 1, tzinfo=UTC))
+    assert len(await fetch(empty_database, "select * from ticks")) == 3
+
+
+@pytest.mark.requirement("P3")
+async def test_ticks_roll_up_into_minute_bars(database: str):
+    start = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    for number, price in enumerate((10, 14, 9, 12, 20)):
+        moment = start + timedelta(seconds=20 * number)
+        await fetch(database, "insert into ticks values ($1, 'X', $2, $3, 0.5, 'buy')", moment, str(number), price)
+    query = "select roll_up_ohlc($1, $2)"
+    assert (await fetch(database, query, start, start + timedelta(minutes=2)))[0][0] == 2
+    assert (await fetch(database, query, start, start + timedelta(minutes=2)))[0][0] == 2  # again: the same
+    bars = await fetch(database, "select time, open, high, low, close, volume, trades from ohlc order by time")
+    assert [tuple(bar) for bar in bars] == [
+        (start, 10, 14, 9, 9, 1.5, 3),
+        (start + timedelta(minutes=1), 12, 20, 12, 20, 1, 2),
+    ]
