@@ -11,6 +11,7 @@ same events to the byte (`ReplayResult.event_hash`).
 import asyncio
 import hashlib
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -47,6 +48,7 @@ PEEK_FRAMES = 200
 SETTLE = timedelta(seconds=2)
 SETUP = timedelta(seconds=30)  # virtual time before the recording begins: accounts are opened in it
 QUIET_TURNS = 20
+_WORD = re.compile(rb"[A-Z0-9_]{5,}")
 
 Progress = Callable[[int], None]
 """Called with the number of bytes read since the last call."""
@@ -107,19 +109,24 @@ class Source:
         self._kind = _codec_of(head, str(files[0]))
         self.instruments = list(instruments) or _defined(self._kind, head) or _known(self._kind, head, str(files[0]))
         self._codec = self._kind(self.instruments)
-        self.started_at = _time(head[0])
+        self._market = self._kind.name.partition("-")[2]
+        self.started_at = _time(next((frame for frame in head if frame.received_ns), head[0]))
         self.frames = 0
 
     def __iter__(self) -> Iterator[tuple[datetime, Sequence[Market]]]:
         """(when received, what it says) per frame that says anything about the market."""
         for frame in self._all():
             self.frames += 1
-            if frame.kind == "control":
+            if frame.kind == "control" or not self._ours(frame):
                 continue
             events = self._decode(frame)
             messages = [event for event in events if isinstance(event, Market)]
             if messages:
                 yield _time(frame), messages
+
+    def _ours(self, frame: Frame) -> bool:
+        """A recording may hold several markets of one exchange; Bybit tells them by the address only."""
+        return self._kind.venue != "BYBIT" or frame.kind == "rest" or frame.source.endswith(f"/{self._market}")
 
     def _all(self) -> Iterator[Frame]:
         yield from self._head
@@ -332,20 +339,23 @@ def _codec_of(head: Sequence[Frame], name: str) -> type[Codec]:
 
 def _defined(kind: type[Codec], head: Sequence[Frame]) -> list[Instrument]:
     """Definitions that the recording brings itself, for what it has messages about."""
-    streams = b"\n".join(frame.payload[:200] for frame in head if frame.kind == "ws")
+    symbols = _symbols(head)
     for frame in head:
         if frame.kind == "rest" and (b'"lotSizeFilter"' in frame.payload or b'"filters"' in frame.payload):
             found = kind.decode_instruments(frame.payload)
-            return [one for one in found if one.native_symbol.encode() in streams]
+            return [one for one in found if one.native_symbol in symbols]
     return []
 
 
 def _known(kind: type[Codec], head: Sequence[Frame], name: str) -> list[Instrument]:
-    streams = b"\n".join(frame.payload[:400] for frame in head if frame.kind == "ws")
-    market = kind.name.partition("-")[2]
-    found = [
-        one for one in well_known(kind.venue) if one.kind == market and f'"{one.native_symbol}"'.encode() in streams
-    ]
+    symbols, market = _symbols(head), kind.name.partition("-")[2]
+    found = [one for one in well_known(kind.venue) if one.kind == market and one.native_symbol in symbols]
     if not found:
         raise RecordingError(name, 1, "must bring instrument definitions, or be about well-known instruments")
     return found
+
+
+def _symbols(head: Sequence[Frame]) -> frozenset[str]:
+    """Everything in the first frames that looks like a native symbol."""
+    text = b"\n".join(frame.payload[:400] for frame in head if frame.kind == "ws")
+    return frozenset(word.decode() for word in _WORD.findall(text))

@@ -90,6 +90,14 @@ class Strategy:
         """Called when fills have changed the position (signed)."""
         self.position = quantity
 
+    def change_to(self, wanted: Decimal) -> list[Intent]:
+        """The market order that brings the position to `wanted`, in whole lots; none for a remainder too small."""
+        change = wanted - self.position
+        quantity = round_down(abs(change), self.instrument.lot_size)
+        if quantity < max(self.instrument.minimum_quantity, self.instrument.lot_size):
+            return []
+        return [Intent(self.instrument.id, "buy" if change > 0 else "sell", quantity)]
+
     def size(self, price: Decimal) -> Decimal:
         """The quantity that `notional` buys at `price`, in whole lots, never below the venue's minimum."""
         lot, minimum = self.instrument.lot_size, self.instrument.minimum_quantity

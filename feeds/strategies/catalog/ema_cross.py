@@ -31,10 +31,7 @@ class EmaCross(Strategy):
         self._bars += 1
         if self._bars < self.parameters.slow:
             return ()
-        wanted = self._wanted(bar.close)
-        if wanted == self.position:
-            return ()
-        return self._trade(wanted - self.position)
+        return self.change_to(self._wanted(bar.close))
 
     def _average(self, price: Decimal) -> None:
         if not self._bars:
@@ -50,6 +47,3 @@ class EmaCross(Strategy):
         if not self.instrument.is_derivative:
             return ZERO
         return self.position if self.position < 0 else -self.size(price)
-
-    def _trade(self, change: Decimal) -> list[Intent]:
-        return [Intent(self.instrument.id, "buy" if change > 0 else "sell", abs(change))]
