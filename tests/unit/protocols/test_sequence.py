@@ -85,6 +85,15 @@ def test_gap_inside_the_buffer_is_found_when_the_snapshot_comes() -> None:
     assert sequence.snapshot(snapshot(104)) == (snapshot(104), delta(105, 106))
 
 
+def test_snapshot_between_two_runs_of_diffs_is_too_old_for_the_second() -> None:
+    sequence = BookSequence(resync)
+    sequence.delta(delta(101, 102))
+    sequence.delta(delta(110, 112))
+    assert causes(list(sequence.snapshot(snapshot(105)))) == ["snapshot_too_old"]
+    assert sequence.snapshot(snapshot(109)) == (snapshot(109), delta(110, 112))
+    assert sequence.dropped == 1
+
+
 def test_buffer_is_bounded() -> None:
     sequence = BookSequence(resync, buffer_max=3)
     seen = [causes(list(sequence.delta(delta(number, number)))) for number in range(1, 6)]
