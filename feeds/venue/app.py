@@ -5,7 +5,9 @@ one of three market sources: its own synthetic market, a replay, or a live publi
 Orders reach it over its wire protocols, or in process where `execution` is "in_process".
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, get_args
 
 import structlog
@@ -14,6 +16,9 @@ from feeds.venue.events import EVERY
 from feeds.venue.halls import Halls, PaperVenue
 from feeds.venue.replay import Replay
 from feeds.venue.synthetic import STEP_MS, SyntheticMarket
+from feeds.venue.wire.binance import Binance
+from feeds.venue.wire.bybit import Bybit
+from feeds.venue.wire.server import Mount, serving
 from patriot.domain.instrument import Instrument
 from patriot.domain.listing import Venue, instruments
 from patriot.runtime.context import RequestContext
@@ -27,6 +32,7 @@ from schemas.topics import ACCOUNT_EVENTS
 
 PAPER = "paper"
 LOOK_SECONDS = 1.0
+MOUNTS: Mapping[str, Callable[..., Mount]] = {"BINANCE": Binance, "BYBIT": Bybit}
 
 log = structlog.get_logger()
 
@@ -67,13 +73,27 @@ async def run(context: RequestContext) -> None:
     await context.write([instrument_row(one) for exchange in halls for one in exchange.instruments])
     for row in await runtime.store.find(Query("user_accounts", None, {"mode": PAPER}, limit=100_000)):
         _open(halls, runtime, row)
+    async with _doors(runtime, halls):
+        if runtime.settings.market == "synthetic":
+            await _synthetic(runtime, halls)
+        else:
+            await _follow_ticks(runtime, halls)
+
+
+@asynccontextmanager
+async def _doors(runtime: Runtime, halls: Halls) -> AsyncIterator[None]:
+    """Let orders in: over the wire, or in process."""
     if runtime.settings.execution == "in_process":
         runtime.venues[PAPER] = PaperVenue(halls)
-        _publish_ticks(runtime, halls)
-    if runtime.settings.market == "synthetic":
-        await _synthetic(runtime, halls)
-    else:
-        _follow_ticks(runtime, halls)
+        if runtime.settings.market == "synthetic":
+            for exchange in halls:  # without a wire, the market reaches the other feeds through the ticks port
+                exchange.on_market(EVERY, runtime.ticks.publish)
+        yield
+        return
+    mounts = [MOUNTS[exchange.venue](exchange, plan=halls.faults) for exchange in halls if exchange.venue in MOUNTS]
+    async with serving(mounts, port=runtime.settings.venue_port) as port:
+        log.info("the built-in venue serves", url=f"http://127.0.0.1:{port}", venues=sorted(MOUNTS))
+        yield
 
 
 @feed.on(ACCOUNT_EVENTS, AccountLinked)
@@ -111,18 +131,12 @@ async def _synthetic(runtime: Runtime, halls: Halls) -> None:
         await runtime.clock.sleep(STEP_MS / 1000)
 
 
-def _publish_ticks(runtime: Runtime, halls: Halls) -> None:
-    """Without a wire, the synthetic market reaches the other feeds through the ticks port."""
-    if runtime.settings.market == "synthetic":
-        for exchange in halls:
-            exchange.on_market(EVERY, runtime.ticks.publish)
-
-
-def _follow_ticks(runtime: Runtime, halls: Halls) -> None:
-    """A replay or a live feed drives the books."""
+async def _follow_ticks(runtime: Runtime, halls: Halls) -> None:
+    """A replay or a live feed drives the books, through the ticks port."""
     for exchange in halls:
         replay = Replay(exchange)
         runtime.ticks.subscribe(replay.apply, [one.id for one in exchange.instruments])
+    await asyncio.Event().wait()
 
 
 app = feed.app

@@ -40,8 +40,11 @@ log = structlog.get_logger()
 class Mount(Protocol):
     """One exchange's protocol. `prefixes` are path beginnings ("/api/"), `hosts` the exchange's own host names."""
 
-    hosts: Collection[str]
-    prefixes: Collection[str]
+    @property
+    def hosts(self) -> Collection[str]: ...
+
+    @property
+    def prefixes(self) -> Collection[str]: ...
 
     async def http(self, request: Request) -> Response:
         """Answer one request."""
