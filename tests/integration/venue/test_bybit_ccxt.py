@@ -380,6 +380,18 @@ async def test_bybit_ccxt_cancels_all() -> None:
         assert await bybit.fetch_open_orders(LINEAR) == []
 
 
+async def test_bybit_ccxt_unwatches_and_keeps_alive() -> None:
+    async with trading(streaming={"keepAlive": 100}) as (_, bybit):
+        await bybit.load_markets()
+        await soon(bybit.watch_order_book(LINEAR))
+        assert await soon(bybit.un_watch_order_book(LINEAR))
+        await soon(bybit.watch_ticker(LINEAR))
+        assert await soon(bybit.un_watch_ticker(LINEAR))
+        began_ms = time.time() * 1000
+        await asyncio.sleep(0.5)
+        assert all(one.lastPong > began_ms for one in bybit.clients.values())
+
+
 async def test_bybit_ccxt_wrong_keys() -> None:
     async with trading(secret="wrong", has={"fetchCurrencies": False}) as (_, bybit):
         with pytest.raises(ccxt.AuthenticationError):

@@ -231,6 +231,27 @@ def test_order_row_after_a_partial_fill_and_cancel(exchange: Exchange) -> None:
         )  # fmt: skip
 
 
+def test_wallet_tells_what_open_spot_orders_hold(exchange: Exchange) -> None:
+    """REST has `locked`; the stream counts it as order margin. Equity less all margins is what is free."""
+    account = exchange.account_by_key("key")
+    (rest,) = bybit_account.wallet_balance(exchange, account, query(coin="USDT"))["list"][0]["coin"]
+    (stream,) = [coin for coin in wallet_message(exchange, account)["coin"] if coin["coin"] == "USDT"]
+    held = Decimal("47.5")  # 0.5 at 95
+    assert (Decimal(rest["locked"]), "locked" in stream) == (held, False)
+    assert Decimal(stream["totalOrderIM"]) == Decimal(rest["totalOrderIM"]) + held
+    margins = sum(Decimal(stream[name]) for name in ("totalOrderIM", "totalPositionIM"))
+    assert Decimal(stream["availableToWithdraw"]) == Decimal(stream["equity"]) - margins
+
+
+def test_executions_come_newest_first(exchange: Exchange) -> None:
+    account = exchange.account_by_key("key")
+    exchange.create(account, limit(LINEAR, Side.BUY, "100", "0.2"))
+    page = bybit_lists.executions(exchange, account, query(category="linear", limit="1"))
+    assert ([row["execQty"] for row in page["list"]], page["nextPageCursor"]) == (["0.2"], "1")
+    rest = bybit_lists.executions(exchange, account, query(category="linear", limit="1", cursor="1"))
+    assert ([row["execQty"] for row in rest["list"]], rest["nextPageCursor"]) == (["0.5"], "")
+
+
 def test_position_row_of_a_short_one(exchange: Exchange) -> None:
     account = exchange.account_by_key("key")
     exchange.cancel_all(account)

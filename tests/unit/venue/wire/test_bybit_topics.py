@@ -208,6 +208,10 @@ def test_bar_is_confirmed_once_after_its_end() -> None:
     venue.run()
     venue.run()
     assert [one["confirm"] for message in reader.messages for one in message["data"]] == [False, True]
+    venue.order(Side.BUY, 11, 1)
+    venue.order(Side.SELL, 11, 1)
+    venue.run()
+    assert [(one["confirm"], one["open"]) for one in reader.messages[-1]["data"]] == [(False, "11.0")]
 
 
 @pytest.mark.parametrize(
