@@ -1,7 +1,9 @@
 """Normalised market data: what every codec produces and every consumer of the `ticks` port sees.
 
 Prices and quantities are integers in the instrument's units (see `patriot.domain.instrument`); times are UTC
-milliseconds of the venue. `instrument` is the instrument id, "BINANCE:BTC/USDT:USDT".
+milliseconds of the venue. `instrument` is the instrument id, "BINANCE:BTC/USDT:USDT". What can be traded on (trades,
+quotes, books, bar prices) is exact or refused; statistics and reference prices are rounded half to even, because venues
+give them in finer steps. What a venue does not tell is 0.
 """
 
 from typing import NamedTuple
