@@ -68,7 +68,8 @@ def spot_order(instrument: Instrument, params: Params) -> NewOrder:
     order_type = params.choice("type", SPOT_TYPES, INVALID_TYPE)
     is_timed = name in {"LIMIT", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"}
     time = params.choice("timeInForce", SPOT_TIMES, INVALID_TIME, "" if is_timed else "GTC")
-    budget = params.decimal("quoteOrderQty") if order_type is OrderType.MARKET else None
+    has_budget = order_type is OrderType.MARKET and params.has("quoteOrderQty")
+    budget = check_amount(instrument, params, "quoteOrderQty") if has_budget else None
     return NewOrder(
         instrument_id=instrument.id,
         side=params.choice("side", SIDES, INVALID_SIDE),

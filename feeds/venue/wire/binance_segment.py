@@ -19,6 +19,7 @@ from feeds.venue.wire.binance_params import Params, missing
 from feeds.venue.wire.binance_scale import Scale
 from feeds.venue.wire.message import Request, Response
 from feeds.venue.wire.strikes import Strikes
+from patriot.domain.errors import InvalidValue
 from patriot.domain.instrument import Instrument, Kind
 
 Security = Literal["none", "key", "signed"]
@@ -141,6 +142,8 @@ class Segment:
             return route.handler(call)
         except VenueError as refusal:
             raise translate(refusal, self.kind) from refusal
+        except InvalidValue as refusal:
+            raise BinanceError(-1130, f"Data sent for parameter '{refusal.field}' is not valid.") from refusal
 
     def order_headers(self, route: Route, call: Call) -> dict[str, str]:
         if not route.places:

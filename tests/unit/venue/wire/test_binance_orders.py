@@ -83,6 +83,7 @@ def test_algo_orders_wait_for_last_or_mark_price_and_may_close_the_position():
         (spot, {"quantity": ""}, -1102),
         (spot, {"quantity": "0.123456789"}, -1111),
         (spot, {"type": "STOP"}, -1116),
+        (spot, {"type": "MARKET", "price": "", "quantity": "", "quoteOrderQty": f"1.{'0' * 18}1"}, -1111),
         (spot, {"type": "MARKET", "timeInForce": ""}, -1106),
         (spot, {"timeInForce": "GTX"}, -1115),
         (linear, {"quantity": "0.0001"}, -1111),

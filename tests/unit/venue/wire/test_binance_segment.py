@@ -176,22 +176,41 @@ _WORDS = st.sampled_from(
 )  # fmt: skip
 _NAMES = st.sampled_from(
     ["symbol", "symbols", "side", "type", "timeInForce", "quantity", "price", "orderId", "limit", "interval",
-     "startTime", "endTime", "stopPrice", "triggerPrice", "algoType", "algoId", "leverage", "newClientOrderId", "origClientOrderId",
+     "startTime", "endTime", "stopPrice", "triggerPrice", "algoType", "algoId", "leverage",
+     "newClientOrderId", "origClientOrderId",
      "reduceOnly", "closePosition", "newQty", "cancelReplaceMode", "cancelOrderId", "quoteOrderQty", "goodTillDate",
      "workingType", "fromId", "incomeType", "marginType", "omitZeroBalances"]
 )  # fmt: skip
 
+_STOP = BUY | {"type": "STOP", "triggerPrice": "70000", "algoType": "CONDITIONAL", "price": "71000"}
+_MARKET = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": "0.01"}
+_BASES: list[dict[str, str]] = [
+    {},
+    BUY,
+    BUY | {"price": "60001"},
+    _STOP,
+    _MARKET,
+    BUY | {"orderId": "5", "algoId": "6"},
+]
+
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 999), st.dictionaries(_NAMES, _WORDS, max_size=8)), max_size=60))
-def test_random_requests_are_answered_or_refused_with_a_code(requests: list[tuple[int, dict[str, str]]]):
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 999), st.sampled_from(_BASES), st.dictionaries(_NAMES, _WORDS, max_size=3)),
+        max_size=60,
+    )
+)
+def test_random_requests_are_answered_or_refused_with_a_code(
+    requests: list[tuple[int, dict[str, str], dict[str, str]]],
+):
     _, segments = world()
     for segment in segments.values():
         segment.limits.weight_max, segment.limits.orders = 0, ()
         routes = list(segment.routes)
-        for number, params in requests:
+        for number, base, params in requests:
             method, path = routes[number % len(routes)]
-            status, body, _ = ask(segment, method, path, **params)
+            status, body, _ = ask(segment, method, path, **(base | params))
             assert status in {200, 400, 401, 409}
             assert status == 200 or body["code"] < -1000
             assert body.get("code") != -1000 if isinstance(body, dict) else True
