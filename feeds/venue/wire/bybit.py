@@ -30,6 +30,7 @@ from feeds.venue.wire.bybit_errors import (
     refused,
     struck,
 )
+from feeds.venue.wire.bybit_funding import FundingHistory
 from feeds.venue.wire.bybit_limits import Allowance, RateLimits
 from feeds.venue.wire.bybit_parameters import Parameters, from_json, from_query
 from feeds.venue.wire.bybit_sockets import PrivateSession, PublicSession, Session, TradeSession
@@ -42,6 +43,7 @@ Public = Callable[[Exchange, Parameters], dict[str, Any]]
 Private = Callable[[Exchange, Account, Parameters], dict[str, Any]]
 
 TIME: Final = ("GET", "/v5/market/time")
+FUNDING: Final = ("GET", "/v5/market/funding/history")
 PUBLIC: Final[dict[tuple[str, str], Public]] = {
     ("GET", "/v5/market/instruments-info"): bybit_market.instruments_info,
     ("GET", "/v5/market/orderbook"): bybit_market.orderbook,
@@ -49,7 +51,6 @@ PUBLIC: Final[dict[tuple[str, str], Public]] = {
     ("GET", "/v5/market/tickers"): bybit_market.tickers,
     ("GET", "/v5/market/kline"): bybit_market.kline,
     ("GET", "/v5/market/mark-price-kline"): bybit_market.mark_price_kline,
-    ("GET", "/v5/market/funding/history"): bybit_market.funding_history,
 }
 PRIVATE: Final[dict[tuple[str, str], Private]] = {
     ("POST", "/v5/order/create"): bybit_orders.create,
@@ -108,6 +109,7 @@ class Bybit:
         schedule: Schedule = call_later,
     ) -> None:
         desk = self._desk = Desk(exchange, limits or RateLimits(), Strikes(plan), schedule)
+        self._funding = FundingHistory(exchange)
         spot, linear = self._streams = Streams(desk, "spot"), Streams(desk, "linear")
         self._sessions: dict[str, Callable[[Socket], Session]] = {
             "/v5/public/spot": lambda socket: PublicSession(desk, socket, spot, is_spot=True),
@@ -150,6 +152,8 @@ class Bybit:
             raise Refused(IP_RATE_LIMIT, "access too frequent, please try again in 10 min")
         if route == TIME:
             return bybit_market.time(now_ms)
+        if route == FUNDING:
+            return self._funding.answer(from_query(request.query))
         public, private = PUBLIC.get(route), PRIVATE.get(route)
         if public is not None:
             parameters = from_query(request.query)

@@ -3,7 +3,6 @@
 from typing import Any
 
 from feeds.venue.exchange import Exchange
-from feeds.venue.wire.bybit_errors import malformed
 from feeds.venue.wire.bybit_market_rows import BAR_SECONDS, bar_rows, instrument_row, levels, ticker_row, trade_row
 from feeds.venue.wire.bybit_parameters import Parameters
 
@@ -61,22 +60,6 @@ def mark_price_kline(exchange: Exchange, parameters: Parameters) -> Result:
     """The venue keeps no history of the mark price: these are the prices of `kline`, without volumes."""
     result = kline(exchange, parameters)
     return result | {"list": [row[:5] for row in result["list"]]}
-
-
-def funding_history(exchange: Exchange, parameters: Parameters) -> Result:
-    """The venue keeps the current rate only: one row, of the funding that was due last, once a rate is known."""
-    instrument = parameters.instrument(exchange)
-    if not instrument.is_derivative:
-        raise malformed("category", "must be linear")
-    mark = exchange.mark_price(instrument.id)
-    if not mark.next_funding_ms:
-        return {"category": instrument.kind, "list": []}
-    row = {
-        "symbol": instrument.native_symbol,
-        "fundingRate": mark.funding_rate,
-        "fundingRateTimestamp": str(mark.next_funding_ms - 8 * 3_600_000),
-    }
-    return {"category": instrument.kind, "list": [row]}
 
 
 def _seconds(parameters: Parameters) -> int:

@@ -18,6 +18,7 @@ from feeds.venue.wire.bybit_limits import RateLimits
 from feeds.venue.wire.server import serving
 from patriot.domain.instrument import Instrument
 from patriot.domain.money import ZERO
+from patriot.protocols.market import MarkPrice
 
 LINEAR, SPOT = "BTC/USDT:USDT", "BTC/USDT"
 GENEROUS = RateLimits(commands_per_second=1000, queries_per_second=1000, requests_per_address=10_000)
@@ -183,6 +184,11 @@ async def test_bybit_ccxt_public_rest() -> None:
         assert (await bybit.fetch_trading_fee(LINEAR))["taker"] == 0.00055
         assert (await bybit.fetch_funding_rate(LINEAR))["markPrice"] == 60_001
         assert await bybit.fetch_funding_rate_history(LINEAR) == []
+        now_ms = int(time.time() * 1000)
+        for due_ms, rate in ((now_ms - 1000, "0.0001"), (now_ms + 9_000_000, "0.0002")):
+            market.exchange.set_mark(MarkPrice(f"BYBIT:{LINEAR}", 6_000_000, 6_000_000, rate, due_ms, now_ms))
+        (paid,) = await bybit.fetch_funding_rate_history(LINEAR)
+        assert (paid["fundingRate"], paid["timestamp"]) == (0.0001, now_ms - 1000)
 
 
 @pytest.mark.parametrize("symbol", [LINEAR, SPOT])

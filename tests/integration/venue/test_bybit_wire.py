@@ -14,8 +14,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from feeds.venue.faults import Fault, FaultPlan, Rule
-from feeds.venue.orders import Side
-from feeds.venue.wire.bybit import PRIVATE, PUBLIC, Bybit
+from feeds.venue.orders import NewOrder, OrderType, Side
+from feeds.venue.wire.bybit import FUNDING, PRIVATE, PUBLIC, Bybit
 from feeds.venue.wire.bybit_access import signature
 from feeds.venue.wire.server import serving
 from patriot.protocols.bybit import BybitLinear, BybitSpot
@@ -174,7 +174,7 @@ async def test_bybit_malformed_queries_are_refused() -> None:
                "category=linear&symbol=BTCUSDT&limit=x", "category=linear&symbol=BTCUSDT&cursor=-3", "a=1&" * 100,
                "category=linear&symbol=BTCUSDT&interval=7", "category=linear&symbol=BTCUSDT&startTime=1.5"]  # fmt: skip
     async with venue() as (_, __, port), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-        for method, path in [*PUBLIC, *PRIVATE]:
+        for method, path in [*PUBLIC, *PRIVATE, FUNDING]:
             for query in queries if method == "GET" else []:
                 answer = await http.get(f"{path}?{query}", headers=signed(query))
                 assert answer.status_code == 200, (path, query)
@@ -222,6 +222,42 @@ async def test_bybit_private_topics_need_the_right_key() -> None:
         assert (await ask(connection, {"op": "unsubscribe", "args": ["wallet"]}))["success"]
         market.exchange.deposit(market.trader, "linear", "USDT", Decimal(1))
         assert (await ask(connection, {"op": "ping", "req_id": "4"}))["op"] == "pong"
+
+
+async def test_bybit_private_topics_of_one_category() -> None:
+    async with venue() as (market, _, port), socket(port, "private") as connection:
+        await ask(connection, auth_frame())
+        topics = ["order.linear", "execution.spot", "execution.fast.linear", "position.linear"]
+        assert (await ask(connection, {"op": "subscribe", "args": topics}))["success"]
+        for symbol in (LINEAR, SPOT):
+            market.exchange.create(
+                market.trader,
+                NewOrder(
+                    instrument_id=f"BYBIT:{symbol}", side=Side.BUY, type=OrderType.MARKET, quantity=Decimal("0.01")
+                ),
+            )
+        heard = [json.loads(await asyncio.wait_for(connection.recv(), 5)) for _ in range(5)]
+        assert [one["topic"] for one in heard] == [
+            "order.linear", "order.linear", "execution.fast.linear", "position.linear", "execution.spot",
+        ]  # fmt: skip
+        assert [one["data"][0]["category"] for one in heard] == ["linear"] * 4 + ["spot"]
+
+
+async def test_bybit_liquidations_are_told_with_the_side_of_the_position() -> None:
+    async with venue() as (market, _, port), socket(port, "public/linear") as connection:
+        exchange, id_ = market.exchange, f"BYBIT:{LINEAR}"
+        topics = ["allLiquidation.BTCUSDT", "liquidation.BTCUSDT"]
+        assert (await ask(connection, {"op": "subscribe", "args": topics}))["success"]
+        exchange.set_mark(MarkPrice(id_, 6_000_000, 6_000_000, "0", 0, exchange.now_ms()))
+        exchange.set_leverage(market.trader, id_, 100)
+        exchange.create(
+            market.trader, NewOrder(instrument_id=id_, side=Side.BUY, type=OrderType.MARKET, quantity=Decimal(4))
+        )
+        exchange.set_mark(MarkPrice(id_, 5_700_000, 5_700_000, "0", 0, exchange.now_ms()))
+        assert not exchange.positions(market.trader)
+        first, second = [json.loads(await asyncio.wait_for(connection.recv(), 5)) for _ in range(2)]
+        assert (first["data"][0]["S"], second["data"]["side"]) == ("Buy", "Buy")
+        assert first["data"][0]["v"] == second["data"]["size"]
 
 
 async def test_bybit_trade_socket_needs_auth_header_and_fresh_time() -> None:

@@ -87,6 +87,10 @@ def test_instruments_have_the_recorded_shape(exchange: Exchange) -> None:
         fits(ours["list"][0], theirs)
 
 
+def test_instruments_before_their_launch_are_none(exchange: Exchange) -> None:
+    assert bybit_market.instruments_info(exchange, query(category="linear", status="PreLaunch"))["list"] == []
+
+
 @pytest.mark.parametrize(
     ("name", "path", "fields"),
     [
@@ -241,6 +245,18 @@ def test_wallet_tells_what_open_spot_orders_hold(exchange: Exchange) -> None:
     assert Decimal(stream["totalOrderIM"]) == Decimal(rest["totalOrderIM"]) + held
     margins = sum(Decimal(stream[name]) for name in ("totalOrderIM", "totalPositionIM"))
     assert Decimal(stream["availableToWithdraw"]) == Decimal(stream["equity"]) - margins
+
+
+def test_link_id_is_the_client_own_or_empty(exchange: Exchange) -> None:
+    account = exchange.account_by_key("key")
+    named = NewOrder(
+        instrument_id=LINEAR, side=Side.BUY, type=OrderType.LIMIT, quantity=Decimal(1), price=Decimal(80),
+        client_order_id="mine",
+    )  # fmt: skip
+    assert order_row(exchange.create(account, named))["orderLinkId"] == "mine"
+    assert order_row(exchange.create(account, limit(LINEAR, Side.BUY, "80")))["orderLinkId"] == ""
+    (fill,) = exchange.trades(account, LINEAR)
+    assert execution_row(fill, None, Decimal(0))["orderLinkId"] == ""
 
 
 def test_executions_come_newest_first(exchange: Exchange) -> None:
