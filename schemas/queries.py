@@ -192,3 +192,60 @@ class Problem(Message):
     detail: str
     correlation_id: str
     errors: tuple[dict[str, str], ...] = ()
+
+
+class BookView(Message):
+    """The best levels (price, quantity), best first. While not `in_sync` there is no book that could be shown."""
+
+    instrument: InstrumentId
+    bids: tuple[tuple[Number, Number], ...]
+    asks: tuple[tuple[Number, Number], ...]
+    sequence: int
+    as_of: Time
+    in_sync: bool
+    stale: bool
+
+
+class BarView(Message):
+    """One bar. `closed` False: it still grows."""
+
+    time: Time
+    open: Number
+    high: Number
+    low: Number
+    close: Number
+    volume: Number
+    trades: int
+    closed: bool
+
+
+class BarPage(Message):
+    instrument: InstrumentId
+    seconds: int
+    bars: tuple[BarView, ...]
+
+
+class StreamView(Message):
+    """One stream of an instrument and how many want it."""
+
+    channel: str
+    subscribers: int
+    connected: bool
+
+
+class MarketStatusView(Message):
+    """How well an instrument is heard. Without streams of its own it is told by a replay or the built-in venue."""
+
+    instrument: InstrumentId
+    source: str
+    streams: tuple[StreamView, ...]
+    in_sync: bool
+    stale: bool
+    silence_seconds: float
+    missed_trades: int
+
+
+class SubscriptionsView(Message):
+    """All streams that are subscribed: (channel, instrument, subscribers)."""
+
+    streams: tuple[tuple[str, InstrumentId, int], ...]

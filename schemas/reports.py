@@ -135,6 +135,33 @@ class BookReport(Message):
     stale: bool
 
 
+class InstrumentReport(Message):
+    """A new version of an instrument's definition, topic `market.data.prices`."""
+
+    TYPE: ClassVar[str] = "market.instrument"
+    id: InstrumentId
+    native_symbol: str
+    base: str
+    quote: str
+    settle: str
+    kind: Literal["spot", "linear", "inverse"]
+    tick_size: Positive
+    lot_size: Positive
+    price_decimals: int
+    quantity_decimals: int
+    minimum_quantity: Number
+    maximum_quantity: Number
+    minimum_notional: Number
+    contract_size: Positive
+    maker_fee: Number
+    taker_fee: Number
+    maximum_leverage: int
+    maintenance_margin_rate: Number
+    trading: bool
+    version: int
+
+
 REPORTS: dict[str, type[Message]] = {
-    report.TYPE: report for report in (VenueReport, BalanceReport, PriceReport, TradesReport, BarsReport, BookReport)
+    report.TYPE: report
+    for report in (VenueReport, BalanceReport, PriceReport, TradesReport, BarsReport, BookReport, InstrumentReport)
 }

@@ -31,7 +31,14 @@ def _types(prefix: str) -> tuple[str, ...]:
 
 
 MARKET_PRICES = Topic(
-    "market.data.prices", "symbol", 12, DAY_MS, ("market.price",), ("market-data",), ("order-commands",), durable=False
+    "market.data.prices",
+    "symbol",
+    12,
+    DAY_MS,
+    ("market.price", "market.instrument"),
+    ("market-data",),
+    ("order-commands",),
+    durable=False,
 )
 MARKET_ORDERBOOK = Topic(
     "market.data.orderbook", "symbol", 12, DAY_MS, ("market.book",), ("market-data",), (), durable=False

@@ -81,23 +81,27 @@ class MarketHub:
         self._markets: dict[str, InstrumentMarket] = {}
         self._tracked: dict[str, _Tracked] = {}
         self._definitions: dict[str, Instrument] = {}
+        self._forgotten: set[str] = set()
 
     # --- what comes in ---
     def on_market(self, message: Market) -> None:
         """Take one message; cheap, called for every tick."""
         market = self._markets.get(message.instrument)
         if market is None:
+            if message.instrument in self._forgotten:
+                return
             market = self._markets[message.instrument] = InstrumentMarket(message.instrument)
         HANDLERS[type(message)](market, message)
 
     def define(self, instrument: Instrument) -> None:
         """Learn a definition, or its next version. Another scale starts the instrument's market anew."""
+        self._forgotten.discard(instrument.id)
         known = self._definitions.get(instrument.id)
         self._definitions[instrument.id] = instrument
         tracked = self._tracked.get(instrument.id)
         if tracked is not None:
             tracked.instrument = instrument
-        if known is not None and _scale(known) != _scale(instrument) and instrument.id in self._markets:
+        if known is not None and scale(known) != scale(instrument) and instrument.id in self._markets:
             self._markets[instrument.id].restart()
 
     def lose_book(self, instrument_id: str) -> None:
@@ -107,7 +111,8 @@ class MarketHub:
             market.lose_book()
 
     def forget(self, instrument_id: str) -> None:
-        """Nobody wants this instrument any more."""
+        """Nobody wants this instrument any more; what is still on its way is passed over until `define`."""
+        self._forgotten.add(instrument_id)
         self._markets.pop(instrument_id, None)
         self._tracked.pop(instrument_id, None)
 
@@ -225,5 +230,6 @@ def _image(tracked: _Tracked, instrument: Instrument, depth: int) -> BookImage:
     )
 
 
-def _scale(instrument: Instrument) -> tuple[int, int]:
+def scale(instrument: Instrument) -> tuple[int, int]:
+    """What the integers of its messages mean."""
     return instrument.price_decimals, instrument.quantity_decimals

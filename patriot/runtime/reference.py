@@ -62,6 +62,10 @@ class References:
 
         return await self._instruments.get(instrument_id, load)
 
+    def forget_instrument(self, instrument_id: str) -> None:
+        """A new version has been written."""
+        self._instruments.drop(instrument_id)
+
 
 def instrument_row(instrument: Instrument) -> Row:
     return Row("instruments", {name: getattr(instrument, name) for name in Instrument.__dataclass_fields__})

@@ -1,0 +1,98 @@
+"""No trade is missed, none told twice. Rule: while a hole may be open, trades wait; the hole is filled from REST.
+
+A hole is known where ids are numbered without one (`contiguous`), and supposed after every reconnection. Ids count
+together with their time: a venue that starts to number anew is not mistaken for one that repeats itself.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from patriot.protocols.market import Trade
+
+SEEN_MAX = 4096
+"""More than any venue tells again: REST answers hold 1,000 trades."""
+HELD_MAX = 20_000
+"""Trades that may wait for a backfill; beyond, they are told with the hole."""
+
+
+class TradeLog:
+    """The trades of one instrument on their way from one or two connections to the ticks port."""
+
+    __slots__ = ("_contiguous", "_held", "_order", "_seen", "last_id", "missed")
+
+    def __init__(self, *, contiguous: bool) -> None:
+        self._contiguous = contiguous
+        self._seen: set[tuple[str, int]] = set()
+        self._order: deque[tuple[str, int]] = deque()
+        self._held: list[Trade] | None = None
+        self.last_id = 0
+        self.missed = 0
+
+    @property
+    def is_held(self) -> bool:
+        return self._held is not None
+
+    @property
+    def has_begun(self) -> bool:
+        return bool(self._order)
+
+    @property
+    def first_held_id(self) -> int:
+        """The id that a backfill must reach; 0 where nothing waits or ids are no numbers."""
+        return int(self._held[0].trade_id) if self._held and self._contiguous else 0
+
+    def hold(self) -> None:
+        """Let trades wait: the next ones may come after a hole."""
+        if self._held is None:
+            self._held = []
+
+    def accept(self, trade: Trade) -> Sequence[Trade]:
+        """What may be told now. After this `is_held` says whether a backfill is due."""
+        if self._held is not None:
+            self._held.append(trade)
+            return self.release(()) if len(self._held) >= HELD_MAX else ()
+        key = (trade.trade_id, trade.time_ms)
+        if key in self._seen:
+            return ()
+        if self._contiguous and self.last_id and int(trade.trade_id) > self.last_id + 1:
+            self._held = [trade]
+            return ()
+        self._remember(key)
+        return (trade,)
+
+    def fill(self, trades: Iterable[Trade]) -> Sequence[Trade]:
+        """What of a backfill is new and comes before the waiting trades; the others go on waiting."""
+        limit = self.first_held_id
+        told = []
+        for trade in trades:
+            key = (trade.trade_id, trade.time_ms)
+            if key not in self._seen and (not limit or int(trade.trade_id) < limit):
+                self._remember(key)
+                told.append(trade)
+        return told
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the hole is known to be filled; True where ids cannot tell."""
+        return not self.first_held_id or self.first_held_id <= self.last_id + 1
+
+    def release(self, trades: Iterable[Trade]) -> Sequence[Trade]:
+        """End the waiting: the rest of a backfill, then what waited; a hole that is left counts as missed."""
+        told = list(self.fill(trades))
+        held, self._held = self._held or [], None
+        if self._contiguous and self.last_id and held:
+            self.missed += max(0, int(held[0].trade_id) - self.last_id - 1)
+        for trade in held:
+            key = (trade.trade_id, trade.time_ms)
+            if key not in self._seen:
+                self._remember(key)
+                told.append(trade)
+        return told
+
+    def _remember(self, key: tuple[str, int]) -> None:
+        self._seen.add(key)
+        self._order.append(key)
+        if len(self._order) > SEEN_MAX:
+            self._seen.discard(self._order.popleft())
+        if self._contiguous:
+            self.last_id = int(key[0])
