@@ -1,16 +1,16 @@
 """What a client may ask for. Shapes and limits only: whether it may be done is decided by the domain."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, model_validator
 
 from schemas.types import (
     AccountMode,
     Exchange,
     InstrumentId,
     Message,
-    Number,
     OrderType,
     Positive,
     Side,
@@ -22,6 +22,18 @@ PRICED: frozenset[OrderType] = frozenset({"limit", "stop_limit", "take_profit_li
 TRIGGERED: frozenset[OrderType] = frozenset({"stop", "stop_limit", "take_profit", "take_profit_limit"})
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9 ._@-]+$")]
+TelegramId = Annotated[StrictInt, Field(ge=1, le=2**52)]
+"""Telegram promises at most 52 significant bits."""
+
+
+def _representable(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie between the years 1 and 9999 in UTC") from None
+
+
+Expiry = Annotated[Time, AfterValidator(_representable)]
 
 
 class CreateOrder(Message):
@@ -35,10 +47,10 @@ class CreateOrder(Message):
     price: Positive | None = None
     stop_price: Positive | None = None
     time_in_force: TimeInForce = "GTC"
-    expire_at: Time | None = None
-    post_only: bool = False
-    reduce_only: bool = False
-    strategy_id: Annotated[str, Field(max_length=64)] | None = None
+    expire_at: Expiry | None = None
+    post_only: StrictBool = False
+    reduce_only: StrictBool = False
+    strategy_id: Name | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "CreateOrder":
@@ -71,11 +83,11 @@ class ModifyOrder(Message):
 class RegisterUser(Message):
     username: Name
     password: Annotated[str, Field(min_length=12, max_length=256)]
-    telegram_id: int | None = None
+    telegram_id: TelegramId | None = None
 
 
 class ChangeProfile(Message):
-    telegram_id: int | None = None
+    telegram_id: TelegramId | None = None
     base_currency: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,10}$")] = "USDT"
 
 
@@ -115,6 +127,6 @@ class SetLimits(Message):
 
     maximum_order_notional: Positive | None = None
     maximum_position_notional: Positive | None = None
-    maximum_open_orders: Annotated[int, Field(ge=0, le=100_000)] | None = None
-    maximum_orders_per_second: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    price_collar: Number | None = None
+    maximum_open_orders: Annotated[StrictInt, Field(ge=0, le=100_000)] | None = None
+    maximum_orders_per_second: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
+    price_collar: Annotated[Positive, Field(le=1)] | None = None

@@ -1,5 +1,6 @@
 """The words that commands, events and queries share. Decimals travel as JSON strings; times are UTC with zone."""
 
+import re
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -16,16 +17,19 @@ Exchange = Literal["BINANCE", "BYBIT", "COINBASE"]
 AccountMode = Literal["paper", "live"]
 
 MAX_DECIMALS = 18
+_PLAIN = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,64})?")
 
 
 def _no_float(value: object) -> object:
     if isinstance(value, (float, bool)):
         raise ValueError('must be a decimal string, for example "0.25": a JSON number loses digits')  # noqa: TRY004
+    if isinstance(value, str) and not _PLAIN.fullmatch(value):
+        raise ValueError('must be a plain decimal string, for example "0.25": no exponent, no spaces, no signs but -')
     return value
 
 
 def _bounded(value: Decimal) -> Decimal:
-    if _decimals(value) > MAX_DECIMALS and _decimals(value.normalize()) > MAX_DECIMALS:
+    if _decimals(value) > MAX_DECIMALS:
         raise ValueError(f"must have at most {MAX_DECIMALS} decimals")
     if abs(value) > Decimal(10) ** 18:
         raise ValueError("must not be larger than 10^18")
@@ -33,8 +37,12 @@ def _bounded(value: Decimal) -> Decimal:
 
 
 def _decimals(value: Decimal) -> int:
-    exponent = value.as_tuple().exponent
-    return -exponent if isinstance(exponent, int) else 0
+    """Those that say something: zeros at the end do not count. (`normalize` would round to the context's digits.)"""
+    _, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int) or -exponent <= MAX_DECIMALS:
+        return 0
+    significant = len("".join(map(str, digits)).rstrip("0"))
+    return significant - len(digits) - exponent if significant else 0
 
 
 def _plain(value: Decimal) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 import orjson
@@ -30,15 +30,23 @@ from schemas.queries import (
     TradePage,
     TradeView,
 )
+from schemas.types import InstrumentId, OrderStatus
 
 function = Function("portfolio-queries")
 
 Limit = Annotated[int, Parameter(ge=1, le=1000)]
+After = Annotated[int, Parameter(ge=0, le=2**31 - 1)]
+Kind = Literal["order", "position", "account", "user"]
+Statuses = Annotated[
+    str,
+    Parameter(pattern=f"^({'|'.join(get_args(OrderStatus))})(,({'|'.join(get_args(OrderStatus))}))*$"),
+]
+"""One status or several, separated by commas."""
 
 
 @function.get("/orders", needs="orders:read")
 async def list_orders(
-    context: Context, account_id: UUID | None = None, status: str | None = None, limit: Limit = 100
+    context: Context, account_id: UUID | None = None, status: Statuses | None = None, limit: Limit = 100
 ) -> OrderPage:
     """The caller's orders, newest first."""
     where: dict[str, Any] = {"user_id": context.user.user_id}
@@ -86,7 +94,7 @@ async def portfolio(context: Context) -> PortfolioView:
 
 
 @function.get("/prices", needs=None)
-async def prices(context: Context, instrument: str | None = None) -> PricePage:
+async def prices(context: Context, instrument: InstrumentId | None = None) -> PricePage:
     """The newest price of every instrument that a feed is following."""
     ids = [instrument] if instrument else sorted(await _instrument_ids(context))
     views = [await _price_view(identifier, context) for identifier in ids]
@@ -94,9 +102,7 @@ async def prices(context: Context, instrument: str | None = None) -> PricePage:
 
 
 @function.get("/events/{aggregate_id}", needs="orders:read")
-async def events(
-    aggregate_id: UUID, context: Context, kind: str = "order", after: Annotated[int, Parameter(ge=0)] = 0
-) -> EventPage:
+async def events(aggregate_id: UUID, context: Context, kind: Kind = "order", after: After = 0) -> EventPage:
     """The stored events of one of the caller's aggregates (kind: order, position, account, user)."""
     stream = StreamId(context.tenant_id, kind, aggregate_id)
     recorded = await context.runtime.store.load(stream, after)

@@ -33,6 +33,7 @@ from schemas.topics import TOPIC_OF, TOPICS, Topic
 
 BACKOFF_SECONDS = 0.05
 BACKOFF_SECONDS_MAX = 5.0
+BACKOFF_DOUBLINGS_MAX = 10
 STEP_BACK_SECONDS = 0.005
 
 log = structlog.get_logger()
@@ -222,6 +223,7 @@ class Broker:
     async def _answer(self, delivery: _Delivery) -> tuple[str, str]:
         try:
             answer = await self._deliver(delivery.consumer, delivery.path, delivery.body)
+            status = str(orjson.loads(answer.body or b"{}").get("status", "SUCCESS")) if answer.status < 400 else ""
         except Exception as error:
             log.exception("consumer raised", consumer=delivery.consumer, type=delivery.event.type)
             return "RETRY", repr(error)
@@ -229,11 +231,12 @@ class Broker:
             return "DROP", "the consumer has no such route"
         if answer.status >= 400:
             return "RETRY", f"HTTP {answer.status}"
-        return orjson.loads(answer.body or b"{}").get("status", "SUCCESS"), "the consumer asked for it"
+        return status, "the consumer asked for it"
 
     def _later(self, key: _Key, attempts: int) -> None:
         async def wait() -> None:
-            await self._clock.sleep(min(BACKOFF_SECONDS * 2**attempts, BACKOFF_SECONDS_MAX))
+            doublings = min(attempts, BACKOFF_DOUBLINGS_MAX)
+            await self._clock.sleep(min(BACKOFF_SECONDS * 2**doublings, BACKOFF_SECONDS_MAX))
             self._ready[key.awaited].put_nowait(key)
 
         task = asyncio.create_task(wait())
@@ -243,7 +246,7 @@ class Broker:
     async def _bury(self, delivery: _Delivery, reason: str) -> bool:
         """Write the dead letter. False when even that failed: the delivery stays and is tried again."""
         event = delivery.event
-        tenant = UUID(event.tenantid) if event.tenantid else PUBLIC_TENANT
+        tenant = _tenant(event.tenantid)
         row = {
             "id": f"{delivery.consumer}:{event.id}",
             "topic": delivery.topic.name,
@@ -277,6 +280,14 @@ class Broker:
     @property
     def idle(self) -> bool:
         return not self.pending and not self._published
+
+
+def _tenant(text: str) -> UUID:
+    """A dead letter may be dead because of its tenant: then it lies with the public ones."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return PUBLIC_TENANT
 
 
 def _resolve(done: asyncio.Future[None]) -> None:

@@ -1,11 +1,13 @@
-"""CloudEvents 1.0, JSON structured mode: how every message looks on every broker.
+"""CloudEvents 1.0: how every message looks on every broker. Sent in JSON structured mode, taken in binary mode too.
 
 The platform's own attributes are extensions (lower-case letters and digits, as the specification asks): tenantid,
 correlationid, causationid, actor, streamversion, schemaversion, partitionkey.
 Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from urllib.parse import unquote
 from uuid import UUID
 
 import msgspec
@@ -14,6 +16,7 @@ from patriot.store.api import Origin, RecordedEvent, StreamId
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/cloudevents+json"
+BINARY_PREFIX = "ce-"  # binary mode: the attributes are headers, the body is the data
 
 
 class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,11 +69,31 @@ def decode(body: bytes) -> CloudEvent:
         event = _decoder.decode(body)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise InvalidCloudEvent(f"not a CloudEvent: {error}") from None
+    return _checked(event)
+
+
+def _checked(event: CloudEvent) -> CloudEvent:
     if event.specversion != SPEC_VERSION:
         raise InvalidCloudEvent(f"specversion is {event.specversion!r}, must be '1.0'")
     if not (event.id and event.source and event.type):
         raise InvalidCloudEvent("id, source and type must not be empty")
     return event
+
+
+def receive(headers: Mapping[str, str], body: bytes) -> CloudEvent:
+    """The event of an HTTP delivery in structured or binary mode. Raises InvalidCloudEvent."""
+    if headers.get(BINARY_PREFIX + "specversion") is None:
+        return decode(body)
+    attributes = {
+        name.removeprefix(BINARY_PREFIX): unquote(text)
+        for name, text in headers.items()
+        if name.startswith(BINARY_PREFIX)
+    }
+    try:
+        event = msgspec.convert({**attributes, "data": msgspec.Raw(body)}, CloudEvent, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidCloudEvent(f"not a CloudEvent: {error}") from None
+    return _checked(event)
 
 
 def from_recorded(event: RecordedEvent, key: str) -> CloudEvent:

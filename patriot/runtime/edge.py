@@ -19,6 +19,8 @@ from patriot.store.api import PUBLIC_TENANT, Origin
 from patriot.telemetry.correlation import accept_correlation_id, correlated, new_correlation_id
 from patriot.telemetry.metrics import metrics
 
+LENGTH_DIGITS_MAX = 18
+
 
 class Edge:
     """ASGI middleware around one part's app, or around the public app of all parts."""
@@ -61,8 +63,9 @@ class Edge:
         context.identity, context.caller = caller.identity, caller.service
         tenant = caller.identity.tenant_id if caller.identity else PUBLIC_TENANT
         context.origin = Origin(tenant, caller.actor, context.origin.correlation_id)
-        if int(headers.get(b"content-length", b"0") or 0) > self._body_bytes_max:
-            await answer.refuse(_too_large(self._body_bytes_max))
+        refusal = _length_refused(headers.get(b"content-length", b"0"), self._body_bytes_max)
+        if refusal is not None:
+            await answer.refuse(refusal)
             return
         await self._app(scope, _limited(receive, self._body_bytes_max), answer)
 
@@ -112,8 +115,16 @@ def _limited(receive: Receive, bytes_max: int) -> Receive:
     return limited
 
 
+def _length_refused(declared: bytes, bytes_max: int) -> problem.ProblemError | None:
+    if not (declared.isdigit() and len(declared) <= LENGTH_DIGITS_MAX):
+        rule = "must be a number of bytes"
+        return problem.ProblemError(400, "invalid_header", f"Content-Length {rule}", [("content-length", rule)])
+    return _too_large(bytes_max) if int(declared) > bytes_max else None
+
+
 def _too_large(bytes_max: int) -> problem.ProblemError:
-    return problem.ProblemError(413, "body_too_large", f"the body must not be larger than {bytes_max} bytes")
+    rule = f"must not be larger than {bytes_max} bytes"
+    return problem.ProblemError(413, "body_too_large", f"the body {rule}", [("body", rule)])
 
 
 def _route(scope: Scope) -> str:

@@ -256,6 +256,7 @@ def public_app(parts: Parts) -> FastAPI:
         description="Money is a decimal string. Errors are RFC 9457 problem+json with a stable `code`.",
         docs_url="/docs",
         redoc_url=None,
+        redirect_slashes=False,
     )
     for part in parts.all:
         app.include_router(part.router, prefix=PUBLIC_PREFIX)

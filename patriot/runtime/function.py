@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from patriot.domain.errors import DomainError
 from patriot.runtime import problem
-from patriot.runtime.cloudevent import CloudEvent, InvalidCloudEvent, decode
+from patriot.runtime.cloudevent import CloudEvent, InvalidCloudEvent, receive
 from patriot.runtime.context import INTERNAL, IdempotencyRequest, RequestContext
 from patriot.runtime.strict_json import StrictRequest
 from patriot.store.api import AlreadyProcessed, DuplicateRequest
@@ -32,11 +32,12 @@ from schemas.events import EVENTS, Event
 from schemas.reports import REPORTS
 from schemas.topics import DEAD_LETTER_SUFFIX, Topic
 from schemas.types import Message
-from schemas.upcasters import decode_event
+from schemas.upcasters import MalformedEvent, decode_event
 
 PUBLIC_PREFIX = "/api/v1"
 PUBSUB = "pubsub"
 KEY_LENGTH_MAX = 128
+TRANSIENT = frozenset({"conflict", "limits_changed"})  # "send it again": such an answer must not be kept
 
 Handler = Callable[..., Awaitable[Any]]
 HandlerType = TypeVar("HandlerType", bound=Handler)
@@ -139,7 +140,7 @@ class Function:
         return self._app
 
     def _build(self) -> FastAPI:
-        app = FastAPI(title=self.name, docs_url=None, redoc_url=None)
+        app = FastAPI(title=self.name, docs_url=None, redoc_url=None, redirect_slashes=False)
         app.include_router(self.router, prefix=PUBLIC_PREFIX)
         app.include_router(self.internal)
         app.router.routes.append(Route("/healthz", _healthy))
@@ -201,7 +202,9 @@ class SecuredRoute(APIRoute):
                 if self.needs is not None:
                     context.require(self.needs)
                 strict = StrictRequest(request.scope, request.receive)
-                await strict.body()
+                _check_parameters(strict)
+                if await strict.body() and self.body_field is not None:
+                    _check_content_type(strict)
                 if self.idempotent:
                     await self._idempotency(context, strict)
                 return await handler(strict)
@@ -217,8 +220,9 @@ class SecuredRoute(APIRoute):
         if key is None:
             return
         if not 1 <= len(key) <= KEY_LENGTH_MAX or not key.isprintable():
+            rule = f"must have 1 to {KEY_LENGTH_MAX} printable characters"
             raise problem.ProblemError(
-                400, "invalid_idempotency_key", f"Idempotency-Key must have 1 to {KEY_LENGTH_MAX} printable characters"
+                400, "invalid_idempotency_key", f"Idempotency-Key {rule}", [("idempotency-key", rule)]
             )
         target = f"{request.method} {request.url.path}"
         digest = hashlib.sha256(target.encode() + b"\n" + await request.body()).digest()
@@ -229,12 +233,28 @@ class SecuredRoute(APIRoute):
         if refusal.status >= 500:
             log.error("request failed", exc_info=error, path=self.path)
         body = problem.body(refusal, context.origin.correlation_id)
-        if context.idempotency is not None and 400 <= refusal.status < 500 and refusal.status != 409:
+        if context.idempotency is not None and refusal.status < 500 and refusal.code not in TRANSIENT:
             try:
                 await context.remember(refusal.status, body)
             except DuplicateRequest as duplicate:
                 return _replay(context, duplicate)
         return Response(body, refusal.status, media_type=problem.MEDIA_TYPE)
+
+
+def _check_parameters(request: Request) -> None:
+    """A null character means nothing anywhere, and the database takes none."""
+    query = request.query_params.multi_items() if request.scope["query_string"] else ()
+    for name, value in (*request.path_params.items(), *query):
+        if "\0" in name or "\0" in str(value):
+            rule = "must not contain a null character"
+            raise problem.ProblemError(400, "invalid_request", f"the address {rule}", [(name.replace("\0", ""), rule)])
+
+
+def _check_content_type(request: Request) -> None:
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != "application/json":
+        rule = "must be application/json"
+        raise problem.ProblemError(415, "unsupported_media_type", f"Content-Type {rule}", [("content-type", rule)])
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -277,12 +297,14 @@ def _delivery(subscription: Subscription) -> Callable[[Request], Awaitable[Respo
         if not context.caller:
             return Response(status_code=403)
         try:
-            event = context.event = decode(await request.body())
+            event = context.event = receive(request.headers, await request.body())
+            if event.type != subscription.type:
+                raise InvalidCloudEvent(f"type is {event.type!r}, this route takes {subscription.type!r}")
             context.origin = event.origin
             await handler(decode_data(event), context)
         except AlreadyProcessed:
             return _status(SUCCESS)
-        except (InvalidCloudEvent, ValidationError, DomainError, ValueError) as error:
+        except (InvalidCloudEvent, MalformedEvent, ValidationError, DomainError, ValueError) as error:
             log.warning("poison message", topic=subscription.topic.name, type=subscription.type, reason=str(error))
             return _status(DROP)
         except Exception as error:  # noqa: BLE001 - everything else may pass: the broker delivers again

@@ -10,6 +10,7 @@ from http import HTTPStatus
 import orjson
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from patriot.domain.errors import InvalidTransition, InvalidValue
 from patriot.security.errors import PermissionDenied, TokenRefused
@@ -17,6 +18,8 @@ from patriot.store.api import GuardFailed, InsufficientFunds, StoreUnavailable, 
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:patriot:problem:"
+ERRORS_MAX = 20  # a body of many wrong fields must not make a far larger answer
+TEXT_LENGTH_MAX = 200
 
 
 class ProblemError(Exception):
@@ -55,8 +58,9 @@ def _(error: ProblemError) -> ProblemError:
 
 @of_exception.register
 def _(error: RequestValidationError) -> ProblemError:
-    errors = [(_field(entry["loc"]), _rule(entry)) for entry in error.errors()]
-    is_json = all(entry["type"] != "json_invalid" for entry in error.errors())
+    entries = error.errors()
+    is_json = all(entry["type"] != "json_invalid" for entry in entries)
+    errors = [(_field(entry["loc"]) if is_json else "body", _rule(entry)) for entry in entries[:ERRORS_MAX]]
     detail = "; ".join(f"{field}: {rule}" for field, rule in errors)
     return ProblemError(422 if is_json else 400, "invalid_request" if is_json else "malformed_json", detail, errors)
 
@@ -103,6 +107,11 @@ def _(_: StoreUnavailable) -> ProblemError:
 
 
 @of_exception.register
+def _(_: ClientDisconnect) -> ProblemError:
+    return ProblemError(400, "client_disconnected", "the request ended before its body did")
+
+
+@of_exception.register
 def _(error: HTTPException) -> ProblemError:
     status = HTTPStatus(error.status_code)
     return ProblemError(status, status.phrase.lower().replace(" ", "_").replace("-", "_"), str(error.detail))
@@ -125,8 +134,11 @@ def body(problem: ProblemError, correlation_id: str) -> bytes:
 
 def _field(location: Sequence[object]) -> str:
     parts = [str(part) for part in location if part != "body"]
-    return ".".join(parts) or "body"
+    return ".".join(parts)[:TEXT_LENGTH_MAX] or "body"
 
 
 def _rule(entry: dict[str, object]) -> str:
-    return str(entry["msg"]).removeprefix("Value error, ")
+    context = entry.get("ctx")
+    if entry["type"] == "json_invalid" and isinstance(context, dict):
+        return str(context["error"])[:TEXT_LENGTH_MAX]
+    return str(entry["msg"]).removeprefix("Value error, ")[:TEXT_LENGTH_MAX]

@@ -234,7 +234,7 @@ def history(kind: Kind, trades: list[Any]) -> tuple[list[Position], list[Positio
     traded_instrument = instrument(kind)
     positions, events = [Position(ACCOUNT, traded_instrument.id)], []
     for side, quantity, price, fee, fee_asset in trades:
-        execution = fill(str(quantity), str(price), str(fee), fee_asset)
+        execution = fill(f"{quantity:f}", f"{price:f}", f"{fee:f}", fee_asset)
         events.append(
             apply_fill(positions[-1], execution, side=side, instrument=traded_instrument, leverage=Decimal(7))
         )

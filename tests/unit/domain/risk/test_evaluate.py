@@ -108,7 +108,7 @@ def test_default_limits_hold():
     kind=st.sampled_from(["spot", "linear", "inverse"]),
     side=st.sampled_from(["buy", "sell"]),
     quantity=st.decimals("0.000000000000000001", 10**17, places=18),
-    price_text=st.none() | st.decimals("0.000000000000000001", 10**17, places=18).map(str),
+    price_text=st.none() | st.decimals("0.000000000000000001", 10**17, places=18).map("{:f}".format),
     bid=st.decimals(0, 10**15, places=8),
     spread=st.decimals(0, 100, places=8),
     available=st.decimals(-100, 10**17, places=8),
@@ -130,7 +130,7 @@ def test_evaluate_always_answers_and_never_approves_more_than_is_available(
     verdict = evaluate(
         context(
             kind,
-            order={"side": side, "quantity": str(quantity), "price": price_text, "order_type": order_type},
+            order={"side": side, "quantity": f"{quantity:f}", "price": price_text, "order_type": order_type},
             instrument=instrument(kind, tick_size=Decimal(0), lot_size=Decimal(0), maximum_quantity=Decimal(0)),
             price=price(str(bid), str(bid + spread)),
             limits=Limits(None, None, None, None, LIMITS.price_collar),

@@ -88,7 +88,7 @@ def test_no_fill_at_the_limit_or_better_costs_more_than_was_reserved(
     """A limit order fills between its limit and the market on the other side; fee and margin are covered."""
     market = price(str(bid), str(bid + 1))
     reserved = reservation_for(
-        context(kind, order={"side": side, "quantity": str(quantity), "price": str(limit)}, price=market)
+        context(kind, order={"side": side, "quantity": f"{quantity:f}", "price": f"{limit:f}"}, price=market)
     )
     best = min(limit, market.ask) if side == "buy" else max(limit, market.bid)
     at = (limit + (best - limit) * better).quantize(Decimal("0.01"))
