@@ -260,6 +260,20 @@ async def test_bybit_liquidations_are_told_with_the_side_of_the_position() -> No
         assert first["data"][0]["v"] == second["data"]["size"]
 
 
+async def test_bybit_forgets_clients_that_left() -> None:
+    async with venue() as (market, mount, port):
+        publisher = mount._streams[1].publisher("tickers.BTCUSDT")
+        async with socket(port, "public/linear") as public, socket(port, "private") as private:
+            await public.send(json.dumps({"op": "subscribe", "args": ["tickers.BTCUSDT"]}))
+            await public.recv()
+            await ask(private, auth_frame())
+            assert publisher.is_read
+            assert market.exchange._events.hears_account("trader")
+        await asyncio.sleep(0.2)
+        assert not publisher.is_read
+        assert not market.exchange._events.hears_account("trader")
+
+
 async def test_bybit_trade_socket_needs_auth_header_and_fresh_time() -> None:
     order = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "1", "price": "100"}
     frame = {"op": "order.create", "reqId": "9", "args": [order], "header": {"X-BAPI-TIMESTAMP": "1"}}
