@@ -68,11 +68,13 @@ async def listed(context: RequestContext) -> dict[str, list[Instrument]]:
 async def run(context: RequestContext) -> None:
     """List the instruments, open the accounts that exist, keep the market alive."""
     runtime = context.runtime
-    halls = Halls(await listed(context), lambda: int(runtime.clock.now().timestamp() * 1000))
+    folder = None if runtime.settings.market == "replay" else runtime.settings.data_dir / "venue"
+    halls = Halls(await listed(context), lambda: int(runtime.clock.now().timestamp() * 1000), folder)
     runtime.local[feed.name] = halls
     await context.write([instrument_row(one) for exchange in halls for one in exchange.instruments])
     for row in await runtime.store.find(Query("user_accounts", None, {"mode": PAPER}, limit=100_000)):
         _open(halls, runtime, row)
+    halls.listen()
     async with _doors(runtime, halls):
         if runtime.settings.market == "synthetic":
             await _synthetic(runtime, halls)

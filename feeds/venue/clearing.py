@@ -12,6 +12,8 @@ from feeds.venue.amounts import RATE_ONE, fee_on, rate_of
 from feeds.venue.errors import InsufficientBalance
 from feeds.venue.market import MarketState
 from feeds.venue.orders import Fill, Order
+from feeds.venue.state import PositionState
+from patriot.domain.instrument import Instrument
 
 
 class Match(NamedTuple):
@@ -239,6 +241,15 @@ class Clearing:
         return missing
 
     # bookkeeping
+
+    def restore_position(self, account: Account, instrument: Instrument, state: PositionState) -> None:
+        """Set a position as it was."""
+        account.leverages[instrument.id] = state.leverage
+        position = account.position(instrument)
+        position.leverage, position.size, position.cost = state.leverage, state.size, state.cost
+        position.realised = state.realised
+        if position.size:
+            self.holders[instrument.id][account.name] = None
 
     def touch_position(self, account: Account, instrument_id: str) -> None:
         self._touch(account, "linear")[1][instrument_id] = None

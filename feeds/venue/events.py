@@ -74,6 +74,8 @@ class Events:
         self._market: dict[str, list[MarketListener]] = {}
         self._queue: deque[tuple[str, AccountEvent | Market]] = deque()
         self._delivering = False
+        self.on_quiet: list[Callable[[], None]] = []
+        """Called when everything that a command caused has been handed out."""
 
     def on_account(self, account: str, listener: AccountListener) -> Callable[[], None]:
         """Add a listener; call the result to take it away."""
@@ -108,6 +110,8 @@ class Events:
         try:
             while self._queue:
                 self._hand_out(*self._queue.popleft())
+            for listener in self.on_quiet:
+                listener()
         finally:
             self._delivering = False
 

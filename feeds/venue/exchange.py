@@ -36,6 +36,7 @@ from feeds.venue.external import External
 from feeds.venue.liquidation import Liquidation
 from feeds.venue.orders import NewOrder, Order, OrderStatus, Reason
 from feeds.venue.queries import Queries
+from feeds.venue.state import AccountState
 from patriot.domain.errors import InvalidValue
 from patriot.domain.instrument import Instrument
 from patriot.domain.money import decimal_of
@@ -167,6 +168,25 @@ class Exchange(Queries):
             )
             self._amendment.amend(account, market, order, terms)
             return order
+
+    # after a restart
+
+    def restore(self, account: Account, state: AccountState) -> None:
+        """Bring an account back to what it was: money, positions, fills, orders; open ones stand in the book again.
+
+        An open order that crosses the book by now is matched. One that its account can no longer hold expires.
+        """
+        with self._command("order"):
+            for asset, total in state.totals.items():
+                self._clearing.add(account, "spot", asset, total)
+            for position in state.positions:
+                self._clearing.restore_position(account, self._derivative(position.instrument).instrument, position)
+            for fill in state.fills:
+                account.record(fill)
+                self._market(fill.instrument.id).trades_count_min(fill.trade_id)
+            for order in sorted(state.orders, key=lambda order: order.id):
+                self._orders_count = max(self._orders_count, order.id)
+                self._execution.restore(account, self._market(order.instrument.id), order)
 
     # positions
 

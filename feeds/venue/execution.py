@@ -86,6 +86,24 @@ class Execution:
         self.tell(Change.NEW, order)
         self.run(account, market, order)
 
+    def restore(self, account: Account, market: MarketState, order: Order) -> None:
+        """Bring back an order of before a restart; see `Exchange.restore`."""
+        order.locked_amount = order.ticket = 0
+        account.remember(order)
+        if not order.is_open:
+            return
+        try:
+            self.gate.hold(account, market, order)
+        except InsufficientBalance:
+            self.end(order, OrderStatus.EXPIRED, Reason.INSUFFICIENT_BALANCE)
+            return
+        if order.expire_ms:
+            heappush(self._expiries, (order.expire_ms, order.id, order))
+        if order.status is OrderStatus.UNTRIGGERED:
+            market.stops[order.trigger_by].add(order)
+        else:
+            self.run(account, market, order)
+
     # matching
 
     def run(self, account: Account, market: MarketState, order: Order) -> None:

@@ -7,6 +7,7 @@ spot and derivatives), so that the platform's buying power and the venue's mean 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 from feeds.venue.accounts import Account
@@ -14,6 +15,7 @@ from feeds.venue.adapter import InProcessVenue
 from feeds.venue.events import EVERY, AccountEvent, OrderUpdate
 from feeds.venue.exchange import Exchange
 from feeds.venue.faults import FaultPlan
+from feeds.venue.journal import Journal, is_platform_account
 from patriot.domain.instrument import Instrument
 from patriot.domain.venue import (
     NotFound,
@@ -29,18 +31,25 @@ from schemas.types import Side
 
 
 class Halls:
-    """`listed` are the instruments of each venue."""
+    """`listed` are the instruments of each venue. With a `folder`, accounts survive a restart (see `journal.py`)."""
 
     def __init__(
-        self, listed: Mapping[str, Sequence[Instrument]], now_ms: Callable[[], int], faults: FaultPlan | None = None
+        self,
+        listed: Mapping[str, Sequence[Instrument]],
+        now_ms: Callable[[], int],
+        folder: Path | None = None,
+        faults: FaultPlan | None = None,
     ) -> None:
         self._exchanges = {
             venue: Exchange(venue, found, now_ms, unified=True, client_ids_forever=venue == "BYBIT")
             for venue, found in listed.items()
         }
-        self._deposited: set[str] = set()
+        self._journals: dict[str, Journal] = {}
         self._venues: dict[UUID, str] = {}
         self.faults = faults or FaultPlan()
+        if folder is not None:
+            self._journals = {one.venue: Journal(folder / f"{one.venue}.jsonl", one) for one in self}
+        self._deposits = {venue: set(journal.deposits) for venue, journal in self._journals.items()}
 
     def __iter__(self) -> Iterator[Exchange]:
         return iter(self._exchanges.values())
@@ -53,20 +62,38 @@ class Halls:
 
     def open(self, venue: str, account_id: UUID, api_key: str, secret: str) -> None:
         """Open the account of a platform account; again is harmless."""
-        if account_id not in self._venues:
-            self._exchanges[venue].open_account(str(account_id), api_key=api_key, secret=secret)
-            self._venues[account_id] = venue
+        if account_id in self._venues:
+            return
+        exchange = self._exchanges[venue]
+        account = exchange.open_account(str(account_id), api_key=api_key, secret=secret)
+        self._venues[account_id] = venue
+        journal = self._journals.get(venue)
+        state = journal.states.pop(account.name, None) if journal else None
+        if state is not None:
+            exchange.restore(account, state)
+
+    def listen(self) -> None:
+        """Begin to keep the journals, once the accounts of before are open again."""
+        for journal in self._journals.values():
+            journal.listen()
+
+    def close(self) -> None:
+        for journal in self._journals.values():
+            journal.close()
 
     def venue_of(self, account_id: UUID) -> str | None:
         return self._venues.get(account_id)
 
     def deposit(self, account_id: UUID, asset: str, amount: Decimal, reference: str) -> None:
         """Put paper money in, once per `reference`. Raises KeyError for an account that is not open."""
-        if reference in self._deposited:
+        venue = self._venues[account_id]
+        if reference in self._deposits.setdefault(venue, set()):
             return
-        exchange = self._exchanges[self._venues[account_id]]
+        journal, exchange = self._journals.get(venue), self._exchanges[venue]
+        if journal is not None:
+            journal.deposited(reference)
         exchange.deposit(exchange.account(str(account_id)), "spot", asset, amount)
-        self._deposited.add(reference)
+        self._deposits[venue].add(reference)
 
     def adapter(self, venue: str) -> InProcessVenue:
         exchange = self._exchanges[venue]
@@ -124,11 +151,6 @@ class PaperVenue:
 def _tell(adapter: InProcessVenue, listener: Callable[[OrderState], None], event: AccountEvent) -> None:
     if isinstance(event, OrderUpdate) and is_platform_account(event.order.account):
         listener(adapter.state_of(UUID(event.order.account), event.order))
-
-
-def is_platform_account(name: str) -> bool:
-    """Tell the accounts of the platform from the venue's own makers, fees and insurance."""
-    return len(name) == 36  # a UUID's text
 
 
 NO_ACCOUNT = Rejected("account_unknown", "the paper venue has not opened this account yet; place the order again")

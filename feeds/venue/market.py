@@ -86,6 +86,10 @@ class MarketState:
         self._trades_count += 1
         return self._trades_count
 
+    def trades_count_min(self, trade_id: int) -> None:
+        """Never give out this trade id, or a lower one, again."""
+        self._trades_count = max(self._trades_count, trade_id)
+
     def print_trade(self, trade: Trade) -> None:
         """Take a trade into last price, recent trades and minute bars."""
         self.last = trade.price

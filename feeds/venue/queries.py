@@ -135,6 +135,10 @@ class Queries:
         """Hear an instrument by id (`events.EVERY`: all). Call the result to stop."""
         return self._events.on_market(instrument_id, listener)
 
+    def on_quiet(self, listener: Callable[[], None]) -> None:
+        """Hear when all events of a command have been handed out."""
+        self._events.on_quiet.append(listener)
+
     def _market(self, instrument_id: str) -> MarketState:
         market = self._markets.get(instrument_id)
         if market is None:
