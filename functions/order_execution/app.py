@@ -39,11 +39,15 @@ class StillUnknown(Exception):
     """The venue has not proved anything yet: the broker shall deliver this again."""
 
 
+class VenueNotReady(Exception):
+    """Nobody has opened this route yet: the broker shall deliver this again."""
+
+
 @function.on(ORDER_EVENTS, OrderRouted)
 async def submit(event: OrderRouted, context: Context) -> None:
     """Send the order once."""
+    adapter = _adapter(await _order(event.order_id, context), context)  # before the right to send is taken
     order, may_send = await _start(event.order_id, context)
-    adapter = _adapter(order, context)
     if not may_send:
         if order.status == "submitted":
             await _ask(order, adapter, context)
@@ -168,7 +172,10 @@ async def _order(order_id: UUID, context: Context) -> Order:
 
 
 def _adapter(order: Order, context: Context) -> VenueAdapter:
-    return context.runtime.venues[order.route]
+    adapter = context.runtime.venues.get(order.route)
+    if adapter is None:
+        raise VenueNotReady(order.route)
+    return adapter
 
 
 def _ref(order: Order) -> OrderRef:

@@ -8,12 +8,15 @@ Exit codes, stable for scripts:
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from patriot.domain.money import plain
 
 REFUSED, USAGE, UNREACHABLE, NOT_FOUND, UNSOUND = 1, 2, 3, 4, 5
 
@@ -47,7 +50,9 @@ _COLOURS = {"buy": "green", "sell": "red", "filled": "green", "rejected": "red",
 
 
 def _cell(column: str, value: Any) -> str:
-    text = "" if value is None else str(value)
+    text = "" if value is None else plain(value) if isinstance(value, Decimal) else str(value)
+    if column.endswith(("_at", "as_of")):
+        text = text.partition("T")[2][:12].rstrip("Z") or text  # the day is seldom asked for, the width is
     if column.endswith("pnl") and text:
         return f"[{'red' if text.startswith('-') else 'green'}]{text}[/]"
     colour = _COLOURS.get(text)

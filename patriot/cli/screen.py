@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,6 +12,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from patriot.cli.output import console, rows
+from patriot.domain.money import plain
 from patriot.runtime.context import price_key
 from patriot.runtime.platform import Platform
 from patriot.store.api import Query
@@ -109,7 +111,8 @@ def _age(then: datetime, now: datetime) -> str:
 def _line(order: Mapping[str, Any]) -> str:
     price = order["average_price"] or order["price"] or "market"
     colour = "green" if order["side"] == "buy" else "red"
+    shown = plain(price) if isinstance(price, Decimal) else price
     return (
-        f"[dim]{order['time']}[/] [{colour}]{order['side']:4}[/] {order['quantity']} {order['instrument']} "
-        f"at {price} [bold]{order['status']}[/] [dim]{order['id']} {order['reason']}[/]"
+        f"[dim]{order['time']}[/] [{colour}]{order['side']:4}[/] {plain(order['quantity'])} {order['instrument']} "
+        f"at {shown} [bold]{order['status']}[/] [dim]{order['id']} {order['reason']}[/]"
     )
