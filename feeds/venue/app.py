@@ -8,6 +8,7 @@ Orders reach it over its wire protocols, or in process where `execution` is "in_
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, get_args
 
 import structlog
@@ -17,7 +18,9 @@ from feeds.venue.halls import Halls, PaperVenue
 from feeds.venue.replay import Replay
 from feeds.venue.synthetic import STEP_MS, SyntheticMarket
 from feeds.venue.wire.binance import Binance
+from feeds.venue.wire.binance import Settings as BinanceSettings
 from feeds.venue.wire.bybit import Bybit
+from feeds.venue.wire.bybit_limits import RateLimits
 from feeds.venue.wire.server import Mount, serving
 from patriot.domain.instrument import Instrument
 from patriot.domain.listing import Venue, instruments
@@ -32,7 +35,11 @@ from schemas.topics import ACCOUNT_EVENTS
 
 PAPER = "paper"
 LOOK_SECONDS = 1.0
-MOUNTS: Mapping[str, Callable[..., Mount]] = {"BINANCE": Binance, "BYBIT": Bybit}
+UNLIMITED = 10**9  # the whole platform is one address here: the exchanges' limits per address would be its own
+MOUNTS: Mapping[str, Callable[..., Mount]] = {
+    "BINANCE": partial(Binance, settings=BinanceSettings(is_limited=False)),
+    "BYBIT": partial(Bybit, limits=RateLimits(UNLIMITED, UNLIMITED, UNLIMITED)),
+}
 
 log = structlog.get_logger()
 

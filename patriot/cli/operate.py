@@ -24,9 +24,9 @@ from patriot.runtime.rebuild import Rebuild
 from patriot.runtime.settings import Settings
 from patriot.security.errors import SecurityError
 from patriot.store.api import StoreError
-from patriot.store.embedded import EmbeddedError
 from patriot.store.migrate import MigrationRefused
 from patriot.store.open import open_store
+from patriot.store.place import EmbeddedError
 from patriot.telemetry.logs import configure_logs
 
 LOG_FILE = "patriot.log"

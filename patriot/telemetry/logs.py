@@ -19,7 +19,8 @@ from patriot.telemetry.correlation import current_correlation_id
 from patriot.telemetry.redaction import redact, redact_text
 
 FIELDS = ("timestamp", "level", "service", "correlation_id", "message", "context", "duration_ms")
-CHATTY = ("httpx", "httpcore", "websockets", "asyncio", "uvicorn.access", "uvicorn.error")  # one line per call or message: not for us
+# one line per call, connection or message: not for us
+CHATTY = ("httpx", "httpcore", "websockets", "asyncio", "uvicorn.access", "uvicorn.error")
 
 Format = Literal["auto", "json", "console"]
 _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31;1"}
