@@ -1,0 +1,108 @@
+"""Every call to a venue goes through here. Rule: what is held back was not sent; what has no answer in 5 s is unknown."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import ccxt
+import structlog
+
+from patriot.runtime.ports import Clock
+from patriot.venues.connections import TIMEOUT_SECONDS, Connections
+from patriot.venues.dialect import Dialect
+from patriot.venues.gate import Gate, Held, Step
+from patriot.venues.outcomes import Meaning, judge
+
+CALLS_MAX = 64
+WAIT_SECONDS_MAX = 0.8
+"""How long a call may wait to leave: what is sent later than this could outlive the platform's arrival window."""
+
+SILENCING: Final = frozenset({"-1003", "10018", "DDoSProtection", "RateLimitExceeded"})
+"""Codes that are about our address and not about one account or endpoint."""
+
+SILENCE_SECONDS: Final = {"binance": 60.0, "bybit": 600.0, "coinbase": 10.0}
+"""Silence after a 429, 418 or 403 that does not say how long."""
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger(service="venues")
+
+
+class NotSent(Exception):
+    """The gate held a call back."""
+
+    def __init__(self, held: Held) -> None:
+        super().__init__(f"{held.code}: {held.reason}")
+        self.held = held
+
+
+class Calls:
+    """The gates of one adapter, one per venue and market type, and the number of calls at once."""
+
+    def __init__(self, connections: Connections, clock: Clock) -> None:
+        self._connections, self._clock = connections, clock
+        self._gates: dict[tuple[str, str], Gate] = {}
+        self._slots = asyncio.Semaphore(CALLS_MAX)
+
+    def gate(self, dialect: Dialect, kind: str) -> Gate:
+        gate = self._gates.get((dialect.venue, kind))
+        if gate is None:
+            gate = self._gates[dialect.venue, kind] = Gate(dialect.budgets[kind], self._clock.monotonic)
+        return gate
+
+    async def ask(
+        self, step: Step, dialect: Dialect, exchange: Any, kind: str, call: Callable[[], Awaitable[Result]]
+    ) -> Result:
+        """One call through the gate. Raises NotSent, and whatever the call raises."""
+        gate = self.gate(dialect, kind)
+        await self._enter(gate, step, dialect.weights[step])
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                result = await call()
+        except Exception as error:
+            await self._failed(gate, dialect, exchange, kind, error)
+            raise
+        else:
+            gate.answered()
+            return result
+        finally:
+            self._slots.release()
+
+    async def _enter(self, gate: Gate, step: Step, weight: float) -> None:
+        """Take budget and a slot, or raise NotSent after a short wait."""
+        deadline = self._clock.monotonic() + WAIT_SECONDS_MAX
+        while held := gate.admit(step, weight):
+            if held.code != "rate_limited" or self._clock.monotonic() + held.seconds > deadline:
+                raise NotSent(held)
+            await self._clock.sleep(held.seconds)
+        try:
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise NotSent(Held("rate_limited", WAIT_SECONDS_MAX)) from None
+
+    async def _failed(self, gate: Gate, dialect: Dialect, exchange: Any, kind: str, error: Exception) -> None:
+        verdict = judge(exchange.id, error)
+        if verdict.meaning is not Meaning.UNPROVED:
+            gate.answered()
+        elif gate.unanswered():
+            log.warning("venue does not answer: no new orders for a while", venue=dialect.venue, market=kind)
+        if verdict.meaning is Meaning.LIMITED and verdict.code in SILENCING:
+            seconds = _retry_after(exchange) or SILENCE_SECONDS[exchange.id]
+            gate.silence(seconds)
+            log.warning("venue asks for silence", venue=dialect.venue, market=kind, seconds=seconds)
+        if verdict.meaning is Meaning.STALE:
+            await self._synchronise(dialect, kind)
+
+    async def _synchronise(self, dialect: Dialect, kind: str) -> None:
+        try:
+            await self._connections.synchronise(dialect, kind)
+        except ccxt.BaseError as error:
+            log.warning("the venue's clock could not be read", venue=dialect.venue, reason=repr(error))
+
+
+def _retry_after(exchange: Any) -> float | None:
+    """Seconds that the newest answer asks for."""
+    headers = {name.lower(): value for name, value in (exchange.last_response_headers or {}).items()}
+    value = str(headers.get("retry-after", ""))
+    return float(value) if value.isdecimal() else None
