@@ -428,6 +428,16 @@ async def test_bybit_ccxt_rate_limit_and_its_headers() -> None:
         assert 1 <= outcomes.count([]) <= 4
 
 
+async def test_bybit_ccxt_rate_limit_of_the_trade_socket() -> None:
+    async with trading(RateLimits(commands_per_second=1)) as (market, bybit):
+        await bybit.load_markets()
+        calls = [soon(bybit.create_order_ws(LINEAR, "limit", "buy", 0.01, 59_000)) for _ in range(5)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        refused = sum(isinstance(one, ccxt.RateLimitExceeded) for one in outcomes)
+        assert refused >= 3
+        assert len(market.exchange.open_orders(market.trader)) == 5 - refused
+
+
 async def test_bybit_ccxt_too_many_requests_of_one_address_are_forbidden() -> None:
     async with trading(RateLimits(requests_per_address=3)) as (_, bybit):
         outcomes = await asyncio.gather(*[bybit.fetch_time() for _ in range(8)], return_exceptions=True)
