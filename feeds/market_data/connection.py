@@ -5,7 +5,7 @@ queue, no faster than the venue allows.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -42,15 +42,16 @@ class Connection:
     # --- what goes out ---
     def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
         """Raises the codec's errors; then nothing is sent."""
-        frames = self.codec.subscribe(subscriptions)
-        self._unanswered += len(frames)
-        self.subscribed.clear()
-        self.send(frames)
+        self._request(self.codec.subscribe(subscriptions))
 
     def unsubscribe(self, subscriptions: Iterable[Subscription]) -> None:
-        frames = self.codec.unsubscribe(subscriptions)
-        self._unanswered += len(frames)
-        self.send(frames)
+        self._request(self.codec.unsubscribe(subscriptions))
+
+    def _request(self, frames: Sequence[bytes]) -> None:
+        if frames:
+            self._unanswered += len(frames)
+            self.subscribed.clear()
+            self.send(frames)
 
     def send(self, frames: Iterable[bytes]) -> None:
         for frame in frames:

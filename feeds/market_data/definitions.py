@@ -44,9 +44,9 @@ class Definitions:
         told = [_storable(one) for one in await source.rest.definitions() if _is_valid(one.id)]
         stored = await self._stored([one.id for one in told])
         fine = set(finer)
-        source.instruments = {
-            one.id: _next_version(one, stored.get(one.id), keep_scale=one.id not in fine) for one in told
-        }
+        listed = {one.id: _next_version(one, stored.get(one.id), keep_scale=one.id not in fine) for one in told}
+        delisted = {one.id: _halted(one) for one in source.instruments.values() if one.id not in listed}
+        source.instruments = listed | delisted
 
     async def store(self, instruments: Sequence[Instrument]) -> list[Instrument]:
         """Write what is new or changed, in one commit, and tell it; returns that."""
@@ -106,6 +106,11 @@ def _next_version(told: Instrument, stored: Instrument | None, *, keep_scale: bo
     if keep_scale and _holds(stored, told):
         same = replace(same, price_decimals=stored.price_decimals, quantity_decimals=stored.quantity_decimals)
     return stored if same == stored else replace(same, version=stored.version + 1)
+
+
+def _halted(instrument: Instrument) -> Instrument:
+    """What the exchange no longer lists."""
+    return replace(instrument, trading=False, version=instrument.version + 1) if instrument.trading else instrument
 
 
 def _holds(stored: Instrument, told: Instrument) -> bool:

@@ -8,7 +8,7 @@ Duplicates of the two connections of a rotation are dropped by sequence (books) 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 import structlog
@@ -17,13 +17,13 @@ from feeds.market_data.backoff import Backoff
 from feeds.market_data.budget import BudgetExhausted
 from feeds.market_data.connection import Connection
 from feeds.market_data.fallback import Fallback
+from feeds.market_data.gate import Gate
 from feeds.market_data.repair import Repair
 from feeds.market_data.shadow import Shadow
 from feeds.market_data.source import Source, Surroundings
 from feeds.market_data.transport import TransportError
 from patriot.protocols.codec import Subscription
-from patriot.protocols.events import Event, GoingAway, Resync
-from patriot.protocols.market import Bar, BookDelta, BookSnapshot, MarkPrice, Quote, Ticker, Trade
+from patriot.protocols.events import Event, Resync
 from patriot.telemetry.metrics import metrics
 
 log = structlog.get_logger()
@@ -44,19 +44,8 @@ class Line:
         self._backoff = Backoff(around.timing, around.random)
         self._repair = Repair(source, around)
         self._fallback = Fallback(source, around)
-        self._sequences: dict[str, int] = {}
         self._rotate = asyncio.Event()
-        self._handlers: dict[type, Callable[[Any], None]] = {
-            Trade: self._on_trade,
-            BookDelta: self._on_delta,
-            BookSnapshot: self._on_snapshot,
-            Quote: around.publish,
-            MarkPrice: around.publish,
-            Ticker: around.publish,
-            Bar: around.publish,
-            Resync: self._on_resync,
-            GoingAway: self._on_going_away,
-        }
+        self._gate = Gate(source, around, self._repair, self.rotate)
         self._task: asyncio.Task[None] | None = None
 
     # --- what is wanted ---
@@ -82,8 +71,7 @@ class Line:
         for connection in self._connections():
             connection.unsubscribe(gone)
         for instrument in {one.instrument for one in gone} - self.instruments:
-            self._repair.forget(instrument)
-            self._sequences.pop(instrument, None)
+            self._gate.forget(instrument)
 
     def rotate(self) -> None:
         """Replace the connection, without a gap."""
@@ -92,7 +80,7 @@ class Line:
     def drop(self, instruments: Iterable[str]) -> None:
         """Connect anew at once: the integers of `instruments` mean something else from now on."""
         for instrument in instruments:
-            self._repair.forget(instrument)
+            self._gate.forget(instrument)
         for connection in self._connections():
             connection.hear = lambda _: None
             connection.reader.cancel()
@@ -118,8 +106,13 @@ class Line:
     async def _run(self) -> None:
         try:
             while True:
-                await self._connect()
-                await self._serve()
+                try:
+                    await self._connect()
+                    await self._serve()
+                except Exception:  # a mistake on one line must not end the others, nor this one for good
+                    log.exception("line failed", endpoint=self.source.endpoint.name)
+                    await self._close()
+                    await self._around.clock.sleep(self._around.timing.backoff_seconds_max)
         finally:
             await self._close()
 
@@ -132,32 +125,37 @@ class Line:
 
     async def _connect(self) -> None:
         """Until a connection stands. Meanwhile prices come by REST."""
-        while True:
-            try:
-                connection = await self._open()
-            except TransportError as error:
-                pause = self._backoff.next_seconds()
-                log.warning(
-                    "connect failed", endpoint=self.source.endpoint.name, reason=str(error), retry_seconds=pause
-                )
-                self._fallback.start(self._priced())
-                await self._around.clock.sleep(pause)
-                continue
-            break
+        connection: Connection | None = None
+        while connection is None:
+            pause = self._pause()
+            if not pause:
+                try:
+                    connection = await self._open()
+                    break
+                except TransportError as error:
+                    pause = self._backoff.next_seconds()
+                    log.warning("connect failed", endpoint=self.source.endpoint.name, reason=str(error), seconds=pause)
+            self._fallback.start(self._priced())
+            await self._around.clock.sleep(pause)
         self._fallback.stop()
+        self._rotate.clear()
         self._repair.hold_all()
         self.active = connection
-        connection.hear, connection.on_garbage = self._on_event, self._on_garbage
+        self._gate.open(connection)
         connection.subscribe(self.wanted)
         self._repair.backfill_all(connection)
 
+    def _pause(self) -> float:
+        """Seconds until an attempt may be made; 0 counts the attempt."""
+        if not self.source.breaker.admits():
+            return self._around.timing.breaker_look_seconds
+        wait = self.source.budget.attempt()
+        if wait:
+            self.source.breaker.abandoned()
+        return wait
+
     async def _open(self) -> Connection:
         """One attempt. Raises TransportError."""
-        while wait := self.source.budget.attempt():
-            await self._around.clock.sleep(wait)
-        while not self.source.breaker.admits():
-            self._fallback.start(self._priced())
-            await self._around.clock.sleep(1)
         try:
             socket = await self._around.transport.connect(self.url)
         except TransportError:
@@ -199,14 +197,11 @@ class Line:
     async def _lose_active(self) -> None:
         connection, self.active = self.active, None
         assert connection is not None
-        reason = "dropped" if connection.reader.cancelled() else connection.reader.result()
-        log.warning("connection lost", endpoint=self.source.endpoint.name, reason=reason)
+        log.warning("connection lost", endpoint=self.source.endpoint.name, reason=_end_of(connection.reader))
         metrics.feed("market-data", self.source.endpoint.venue).reconnects.inc()
-        self._distrust()
         await connection.close()
-        pause = self._backoff.next_seconds()
         self._fallback.start(self._priced())
-        await self._around.clock.sleep(pause)
+        await self._around.clock.sleep(self._backoff.next_seconds())
 
     def _priced(self) -> list[str]:
         return sorted({one.instrument for one in self.wanted if one.channel in {"depth", "quote"}})
@@ -221,6 +216,8 @@ class Line:
             log.warning("rotation postponed", endpoint=name, reason=str(error))
             return False
         try:
+            if self._pause():
+                return False
             self._candidate = await self._open()
             if await self._sync(self._candidate):
                 await self._take_over(self._candidate)
@@ -230,7 +227,7 @@ class Line:
             log.warning("rotation failed", endpoint=name, reason=str(error))
         finally:
             candidate, self._candidate = self._candidate, None
-            if candidate is not None and candidate is not self.active:
+            if candidate is not None:
                 await candidate.close()
             self.source.budget.give_back()
         return False
@@ -245,45 +242,23 @@ class Line:
         while not (candidate.subscribed.is_set() and self._depth() <= candidate.books):
             if candidate.reader.done() or clock.monotonic() >= deadline:
                 return False
-            self._distrust_if_gone()
             await clock.sleep(timing.sync_seconds_max / 300)
         assert self.active is not None
         if not self.active.reader.done():
             await _first(candidate.reader, self.active.reader, clock.sleep(timing.overlap_seconds))
         return not candidate.reader.done() and self._depth() <= candidate.books
 
-    def _distrust_if_gone(self) -> bool:
-        """The old connection may end before the new one is ready."""
-        assert self.active is not None
-        if self.active.reader.done():
-            self._distrust()
-            self._repair.hold_all()
-        return self.active.reader.done()
-
-    def _distrust(self) -> None:
-        for instrument in self._depth():
-            self._around.lose_book(instrument)
-        self._sequences.clear()
-
     async def _take_over(self, candidate: Connection) -> None:
-        """From here on the candidate serves. Synchronous up to the last message of its shadow."""
-        old, is_gone = self.active, self._distrust_if_gone()
+        """From here on the candidate serves."""
+        old = self.active
         assert old is not None
-        candidate.hear, candidate.on_garbage = self._on_event, self._on_garbage
-        self.active = candidate
-        for message in self._shadow.take():
-            if not (isinstance(message, BookSnapshot) and self._is_behind(message)):
-                self._on_event(message)
-        if is_gone or candidate.garbage:
-            self._on_garbage()
+        self.active, self._candidate = candidate, None
+        self._gate.open_with(candidate, self._shadow)
+        if old.reader.done() or candidate.garbage:
+            self._gate.fill_holes()
         self.rotations += 1
         log.info("connection rotated", endpoint=self.source.endpoint.name, subscriptions=len(self.wanted))
         await old.close()
-
-    def _is_behind(self, snapshot: BookSnapshot) -> bool:
-        """Whether the old connection was further on: then its book stays, and the diffs that it knows are dropped."""
-        numbers_are_global = self.source.endpoint.venue == "BINANCE"
-        return numbers_are_global and snapshot.sequence <= self._sequences.get(snapshot.instrument, -1)
 
     def _on_shadow(self, candidate: Connection, event: Event) -> None:
         if isinstance(event, Resync):
@@ -293,43 +268,16 @@ class Line:
         else:
             self._shadow.hear(event)
 
-    # --- what the active connection says ---
-    def _on_event(self, event: Event) -> None:
-        handler = self._handlers.get(type(event))
-        if handler is not None:
-            handler(event)
 
-    def _on_trade(self, trade: Trade) -> None:
-        assert self.active is not None
-        self._repair.on_trade(self.active, trade)
-
-    def _on_delta(self, delta: BookDelta) -> None:
-        """Drop what a former connection has told already."""
-        if delta.last >= self._sequences.get(delta.instrument, -1):
-            self._sequences[delta.instrument] = delta.last
-            self._around.publish(delta)
-
-    def _on_snapshot(self, snapshot: BookSnapshot) -> None:
-        self._sequences[snapshot.instrument] = snapshot.sequence
-        self._around.publish(snapshot)
-
-    def _on_resync(self, event: Resync) -> None:
-        assert self.active is not None
-        self.active.books.discard(event.instrument)
-        self._sequences.pop(event.instrument, None)
-        self._around.lose_book(event.instrument)
-        if event.cause == "unrepresentable":
-            self._around.outdated(event.instrument)
-        self._repair.resync(self.active, event)
-
-    def _on_going_away(self, _: GoingAway) -> None:
-        self.rotate()
-
-    def _on_garbage(self) -> None:
-        """A frame was lost: if it was a trade, nobody can tell which; ask for all of them."""
-        if self.active is not None:
-            self._repair.hold_all()
-            self._repair.backfill_all(self.active)
+def _end_of(reader: asyncio.Task[str]) -> str:
+    """Why a connection ended, in words."""
+    if reader.cancelled():
+        return "dropped"
+    error = reader.exception()
+    if error is None:
+        return reader.result()
+    log.error("reading failed", exc_info=error)
+    return repr(error)
 
 
 async def _first(reader: asyncio.Task[Any], *others: Coroutine[Any, Any, Any] | asyncio.Task[Any]) -> None:

@@ -12,6 +12,7 @@ class Timing:
     settled_seconds: float = 10.0  # a connection that lived this long has been a success
     breaker_failures_max: int = 5  # in a row, of all connections to one endpoint
     breaker_seconds: float = 30.0
+    breaker_look_seconds: float = 1.0
     sync_seconds_max: float = 30.0  # a new connection that is not in sync by then is given up
     overlap_seconds: float = 1.0  # both connections live, so that nothing falls between them
     rotation_share: float = 0.95  # of the venue's lifetime of a connection, less up to a tenth by chance

@@ -18,13 +18,14 @@ HELD_MAX = 20_000
 class TradeLog:
     """The trades of one instrument on their way from one or two connections to the ticks port."""
 
-    __slots__ = ("_contiguous", "_held", "_order", "_seen", "last_id", "missed")
+    __slots__ = ("_contiguous", "_held", "_last_ms", "_order", "_seen", "last_id", "missed")
 
     def __init__(self, *, contiguous: bool) -> None:
         self._contiguous = contiguous
         self._seen: set[tuple[str, int]] = set()
         self._order: deque[tuple[str, int]] = deque()
         self._held: list[Trade] | None = None
+        self._last_ms = 0
         self.last_id = 0
         self.missed = 0
 
@@ -61,12 +62,16 @@ class TradeLog:
         return (trade,)
 
     def fill(self, trades: Iterable[Trade]) -> Sequence[Trade]:
-        """What of a backfill is new and comes before the waiting trades; the others go on waiting."""
+        """What of a backfill (oldest first) is new and comes before the waiting trades, which go on waiting.
+
+        Trades from before the last one that was told are history, not news: the first subscription came after them.
+        """
         limit = self.first_held_id
         told = []
         for trade in trades:
             key = (trade.trade_id, trade.time_ms)
-            if key not in self._seen and (not limit or int(trade.trade_id) < limit):
+            is_due = trade.time_ms >= self._last_ms and (not limit or int(trade.trade_id) < limit)
+            if is_due and key not in self._seen:
                 self._remember(key)
                 told.append(trade)
         return told
@@ -91,6 +96,7 @@ class TradeLog:
 
     def _remember(self, key: tuple[str, int]) -> None:
         self._seen.add(key)
+        self._last_ms = max(self._last_ms, key[1])
         self._order.append(key)
         if len(self._order) > SEEN_MAX:
             self._seen.discard(self._order.popleft())
