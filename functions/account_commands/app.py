@@ -66,7 +66,11 @@ async def deactivate(account_id: UUID, context: Context) -> AccountView:
         view = _view_of(loaded.state).model_copy(update={"active": False})
         return Proposal([Change(loaded, events)], view, rows=[Row("user_accounts", row)] if events else [])
 
-    return await context.decide(propose)
+    answer = await context.decide(propose)
+    # every process keeps the account for a while; orders judged on what it keeps now fail in their commit
+    await context.runtime.store.set_guard(context.origin, f"account:{account_id}")
+    context.runtime.references.forget_account(account_id)
+    return answer
 
 
 async def _own(account_id: UUID, context: Context) -> Loaded[Account]:

@@ -48,6 +48,7 @@ async def create_order(command: CreateOrder, context: Context) -> OrderReceipt:
         answer = await context.decide(propose)
     except GuardFailed:
         context.runtime.risk.forget_limits(command.account_id)
+        context.runtime.references.forget_account(command.account_id)
         raise
     context.runtime.risk.count(facts, context.runtime.clock.monotonic())
     return answer

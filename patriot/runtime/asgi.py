@@ -14,8 +14,8 @@ async def request(
 ) -> Response:
     """Call `app` and return its whole answer. What the app raises comes out here."""
     target, _, query = path.partition("?")
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()]
-    raw.append((b"content-length", str(len(body)).encode()))
+    given = {"content-length": str(len(body)), **(headers or {})}
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in given.items()]
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},

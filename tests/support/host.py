@@ -73,7 +73,7 @@ class Client:
         """`body` is JSON data, or bytes as they are. Header names take underscores for dashes."""
         sent = {"content-type": "application/json"} | {name.replace("_", "-"): text for name, text in headers.items()}
         if self._token:
-            sent["authorization"] = f"Bearer {self._token}"
+            sent.setdefault("authorization", f"Bearer {self._token}")
         raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
         return await asgi.request(self._host.public, method, "/api/v1" + path, sent, raw)
 

@@ -1,0 +1,70 @@
+"""Scripted venues. Each keeps the orders that it was sent."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from patriot.domain.venue import Accepted, NotFound, OrderRef, OrderState, Rejected
+from schemas.reports import Execution
+
+
+class RestingVenue:
+    """Accepts every order and leaves it in its book; cancels and modifications succeed."""
+
+    def __init__(self) -> None:
+        self.created: list[Any] = []
+        self._orders: dict[str, OrderState] = {}
+
+    async def create(self, order: Any) -> Accepted:
+        self.created.append(order)
+        return self._accept(self._state(order, filled=Decimal(0)))
+
+    async def modify(self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: str) -> Accepted | Rejected:
+        known = self._orders.get(ref.client_order_id)
+        if known is None or known.status != "open":
+            return Rejected("unknown_order", "no such open order")
+        return self._accept(replace(known, quantity=quantity, price=price))
+
+    async def cancel(self, ref: OrderRef) -> Accepted | Rejected:
+        known = self._orders.get(ref.client_order_id)
+        if known is None or known.status != "open":
+            return Rejected("unknown_order", "no such open order")
+        return self._accept(replace(known, status="cancelled"))
+
+    async def query(self, ref: OrderRef) -> OrderState | NotFound:
+        return self._orders.get(ref.client_order_id) or NotFound()
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _accept(self, state: OrderState) -> Accepted:
+        self._orders[state.ref.client_order_id] = state
+        return Accepted(state.ref.venue_order_id, state)
+
+    def _state(self, order: Any, filled: Decimal) -> OrderState:
+        number = str(len(self.created))
+        fill = Execution(
+            trade_id=f"t{number}",
+            price=order.price or Decimal(60000),
+            quantity=filled or Decimal(1),
+            fee=Decimal("0.05"),
+            fee_asset="USDT",
+            liquidity="taker",
+        )
+        return OrderState(
+            ref=OrderRef(order.account_id, order.instrument, order.client_order_id, f"v{number}"),
+            status="filled" if filled else "open",
+            side=order.side,
+            quantity=order.quantity,
+            filled_quantity=filled,
+            price=order.price,
+            executions=(fill,) if filled else (),
+        )
+
+
+class FillingVenue(RestingVenue):
+    """Fills every order at once, at its price."""
+
+    async def create(self, order: Any) -> Accepted:
+        self.created.append(order)
+        return self._accept(self._state(order, filled=order.quantity))
