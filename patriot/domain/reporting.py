@@ -68,10 +68,10 @@ def of_request(order: Order, request: Literal["cancel", "modify"], state: OrderS
     if pending is None or state.status != "open":
         return []
     if (state.quantity, state.price) == (pending.quantity, pending.price):
-        facts = {"quantity": pending.quantity, "price": pending.price, "request_id": pending.request_id}
-        return [report(order, "modified", "reconciliation", **facts)]
-    facts = {"request_id": pending.request_id, "code": "lost", "reason": LOST}
-    return [report(order, "modify_rejected", "reconciliation", **facts)]
+        agreed: dict[str, object] = {"quantity": pending.quantity, "price": pending.price}
+        return [report(order, "modified", "reconciliation", request_id=pending.request_id, **agreed)]
+    lost_facts: dict[str, object] = {"request_id": pending.request_id, "code": "lost", "reason": LOST}
+    return [report(order, "modify_rejected", "reconciliation", **lost_facts)]
 
 
 def of_query(order: Order, answer: OrderState | NotFound | Unknown, now: datetime) -> list[VenueReport] | None:
