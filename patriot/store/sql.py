@@ -111,7 +111,12 @@ with written as (
 select require_all(count(*), $10) from written
 """  # noqa: S608 (a number of our own)
 
-SESSION_LIVES = "select exists (select from pg_stat_activity where pid = $1)"
+# A lost session is older than ours; a younger one with its number is another.
+SESSION_LIVES = """
+select exists (
+    select from pg_stat_activity lost, pg_stat_activity own
+    where lost.pid = $1 and own.pid = pg_backend_pid() and lost.backend_start < own.backend_start)
+"""
 
 FIND_EVENTS = """
 select count(*), min(position)
@@ -132,7 +137,8 @@ where tenant_id = $1 and aggregate_id = $2 and event_version > $3 order by event
 
 READ = f"""
 select {_EVENT} from event_store
-where position > $1 and position < (select position_horizon()) and (cardinality($2::text[]) = 0 or aggregate_type = any($2))
+where position > $1 and position < (select position_horizon())
+    and (cardinality($2::text[]) = 0 or aggregate_type = any($2))
 order by position limit $3
 """  # noqa: S608 (columns of our own)
 
