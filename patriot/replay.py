@@ -242,7 +242,7 @@ class Session:
                 "id": uuid5(account_id, instrument.id),
                 "user_id": context.user.user_id,
                 "account_id": account_id,
-                "name": f"{self._plan.strategy} {instrument.symbol}",
+                "name": f"{self._plan.strategy} {instrument.native_symbol}",
                 "kind": self._plan.strategy,
                 "parameters": {"instrument": instrument.id, **self._plan.parameters},
                 "status": "running",
