@@ -37,11 +37,6 @@ class TradeLog:
     def has_begun(self) -> bool:
         return bool(self._order)
 
-    @property
-    def first_held_id(self) -> int:
-        """The id that a backfill must reach; 0 where nothing waits or ids are no numbers."""
-        return int(self._held[0].trade_id) if self._held and self._contiguous else 0
-
     def hold(self) -> None:
         """Let trades wait: the next ones may come after a hole."""
         if self._held is None:
@@ -52,47 +47,48 @@ class TradeLog:
         if self._held is not None:
             self._held.append(trade)
             return self.release(()) if len(self._held) >= HELD_MAX else ()
-        key = (trade.trade_id, trade.time_ms)
-        if key in self._seen:
-            return ()
         if self._contiguous and self.last_id and int(trade.trade_id) > self.last_id + 1:
             self._held = [trade]
             return ()
-        self._remember(key)
-        return (trade,)
+        return (trade,) if self._is_new(trade) else ()
 
     def fill(self, trades: Iterable[Trade]) -> Sequence[Trade]:
-        """What of a backfill (oldest first) is new and comes before the waiting trades, which go on waiting.
+        """What of a backfill (oldest first) is new. What it shares with the waiting trades is told now, not then.
 
         Trades from before the last one that was told are history, not news: the first subscription came after them.
         """
-        limit = self.first_held_id
-        told = []
-        for trade in trades:
-            key = (trade.trade_id, trade.time_ms)
-            is_due = trade.time_ms >= self._last_ms and (not limit or int(trade.trade_id) < limit)
-            if is_due and key not in self._seen:
-                self._remember(key)
-                told.append(trade)
-        return told
+        return [trade for trade in trades if trade.time_ms >= self._last_ms and self._is_new(trade)]
 
     @property
     def is_closed(self) -> bool:
-        """Whether the hole is known to be filled; True where ids cannot tell."""
-        return not self.first_held_id or self.first_held_id <= self.last_id + 1
+        """Whether no hole is known before or among the waiting trades."""
+        return not self._holes()
 
     def release(self, trades: Iterable[Trade]) -> Sequence[Trade]:
-        """End the waiting: the rest of a backfill, then what waited; a hole that is left counts as missed."""
+        """End the waiting: the rest of a backfill, then what waited; what is still not there counts as missed."""
         told = list(self.fill(trades))
+        self.missed += self._holes()
         held, self._held = self._held or [], None
-        if self._contiguous and self.last_id and held:
-            self.missed += max(0, int(held[0].trade_id) - self.last_id - 1)
-        for trade in held:
-            key = (trade.trade_id, trade.time_ms)
-            if key not in self._seen:
-                self._remember(key)
-                told.append(trade)
-        return told
+        return [*told, *(trade for trade in held if self._is_new(trade))]
+
+    def _holes(self) -> int:
+        """Ids that are not there, from the last trade told to the last that waits."""
+        if not (self._contiguous and self.last_id):
+            return 0
+        holes, last = 0, self.last_id
+        for trade in self._held or ():
+            if (trade.trade_id, trade.time_ms) not in self._seen:
+                holes += max(0, int(trade.trade_id) - last - 1)
+                last = int(trade.trade_id)
+        return holes
+
+    def _is_new(self, trade: Trade) -> bool:
+        """Whether it was not told before; then it counts as told."""
+        key = (trade.trade_id, trade.time_ms)
+        if key in self._seen:
+            return False
+        self._remember(key)
+        return True
 
     def _remember(self, key: tuple[str, int]) -> None:
         self._seen.add(key)
