@@ -14,7 +14,6 @@ from patriot.store.embedded import EmbeddedServer
 from patriot.store.migrate import migrate
 from patriot.store.postgres import PostgresStore
 
-
 # Deleting a few rows is far quicker than making a database. The event store's trigger is passed over.
 _EMPTY = """
 set session_replication_role = replica;

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from feeds.market_data.timing import Timing
-from patriot.runtime.ports import Clock, Random
+from patriot.runtime.clock import Clock
+from patriot.runtime.ports import Random
 
 
 class Backoff:

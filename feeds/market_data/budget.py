@@ -6,7 +6,7 @@ the budget, with one maximum for both.
 
 from collections import deque
 
-from patriot.runtime.ports import Clock
+from patriot.runtime.clock import Clock
 
 WINDOW_SECONDS = 300.0
 

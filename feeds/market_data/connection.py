@@ -15,7 +15,7 @@ from patriot.protocols.codec import Codec, Subscription
 from patriot.protocols.errors import ProtocolError, UnknownInstrument
 from patriot.protocols.events import Acknowledged, Declined, Event
 from patriot.protocols.market import BookSnapshot
-from patriot.runtime.ports import Clock
+from patriot.runtime.clock import Clock
 
 log = structlog.get_logger()
 

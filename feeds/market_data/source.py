@@ -12,7 +12,8 @@ from feeds.market_data.transport import Transport
 from patriot.domain.instrument import Instrument
 from patriot.protocols.codec import Codec
 from patriot.protocols.market import Market
-from patriot.runtime.ports import Clock, Random
+from patriot.runtime.clock import Clock
+from patriot.runtime.ports import Random
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from patriot.runtime.aggregates import ORDER
 from patriot.runtime.context import Change, Loaded, Proposal
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import ProblemError, not_found
-from patriot.runtime.risk import judge
+from patriot.runtime.risk import Risk, judge
 from patriot.store.api import Guard, GuardFailed
 from schemas.commands import CreateOrder, ModifyOrder
 from schemas.events import OrderCancelled, OrderCancelRequested, OrderCreated, OrderModified, OrderModifyRequested
@@ -47,10 +47,10 @@ async def create_order(command: CreateOrder, context: Context) -> OrderReceipt:
     try:
         answer = await context.decide(propose)
     except GuardFailed:
-        context.runtime.risk.forget_limits(command.account_id)
+        Risk.of(context.runtime).forget_limits(command.account_id)
         context.runtime.references.forget_account(command.account_id)
         raise
-    context.runtime.risk.count(facts, context.runtime.clock.monotonic())
+    Risk.of(context.runtime).count(facts, context.runtime.clock.monotonic())
     return answer
 
 
@@ -87,7 +87,7 @@ async def cancel_order(order_id: UUID, context: Context) -> OrderReceipt:
 async def _judged(
     command: CreateOrder, context: Context, modified: Order | None = None
 ) -> tuple[RiskContext, Approved, tuple[Guard, ...]]:
-    facts, guards = await context.runtime.risk.facts(context, command, modified)
+    facts, guards = await Risk.of(context.runtime).facts(context, command, modified)
     return facts, judge(facts), guards
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from patriot.domain.risk.context import Denied
 from patriot.domain.risk.evaluate import discovered, evaluate
 from patriot.runtime.function import Context, Function
+from patriot.runtime.risk import Risk
 from patriot.store.api import Row
 from schemas.commands import CreateOrder, SetLimits
 from schemas.queries import LimitsView, RuleView, RuleViews, VerdictView
@@ -25,7 +26,7 @@ async def rules() -> RuleViews:
 async def check(command: CreateOrder, context: Context) -> VerdictView:
     """What would happen to this order now."""
     await context.own_account(command.account_id)
-    facts, guards = await context.runtime.risk.facts(context, command)
+    facts, guards = await Risk.of(context.runtime).facts(context, command)
     balances = await context.find("buying_power", {"account_id": command.account_id})
     states = await context.runtime.store.guards(context.tenant_id, [guard.scope for guard in guards])
     verdict = evaluate(
@@ -49,7 +50,7 @@ async def set_limits(account_id: UUID, command: SetLimits, context: Context) -> 
     version = await context.runtime.store.set_guard(context.origin, scope)
     row = {"scope": scope, "limits": limits, "updated_at": context.now(), "stream_version": version}
     await context.write([Row("risk_limits", row)])
-    context.runtime.risk.forget_limits(account_id)
+    Risk.of(context.runtime).forget_limits(account_id)
     return LimitsView(scope=scope, version=version, limits=_shown(limits))
 
 

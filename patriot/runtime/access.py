@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from patriot.runtime.ports import Clock
+from patriot.runtime.clock import Clock
 from patriot.security.keys import KeyRing
 from patriot.security.passwords import Passwords
 from patriot.security.roles import Identity, Role

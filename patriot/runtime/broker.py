@@ -25,8 +25,9 @@ from uuid import UUID
 import orjson
 import structlog
 
+from patriot.runtime.clock import Clock
 from patriot.runtime.cloudevent import CloudEvent, encode, from_recorded
-from patriot.runtime.ports import Clock, Response
+from patriot.runtime.ports import Response
 from patriot.store.api import PUBLIC_TENANT, Commit, Origin, RecordedEvent, Row, Store
 from patriot.telemetry.metrics import metrics
 from schemas.topics import TOPIC_OF, TOPICS, Topic

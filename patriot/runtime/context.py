@@ -146,7 +146,7 @@ class RequestContext:
         """The aggregate's newest state; from this process's cache where it is known."""
         stream = StreamId(self.tenant_id, aggregate.kind, aggregate_id)
         cached = self.runtime.states.get(stream)
-        if cached is not None:
+        if cached is not None and cached[0] >= self._version_told(stream):
             return Loaded(aggregate, stream, *cached)
         state: State | None = None
         version = 0
@@ -157,6 +157,13 @@ class RequestContext:
         if version:
             self.runtime.states.put(stream, version, state)
         return Loaded(aggregate, stream, version, state)
+
+    def _version_told(self, stream: StreamId) -> int:
+        """What the event that is being handled says about its own stream: another process may have written it."""
+        event = self.event
+        if event is None or event.aggregatetype != stream.kind or event.subject != str(stream.id):
+            return 0
+        return event.streamversion
 
     def new(self, aggregate: Aggregate[State], aggregate_id: UUID) -> Loaded[State]:
         """An aggregate that is known not to exist, because its id was made just now."""

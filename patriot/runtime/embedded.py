@@ -15,12 +15,12 @@ from patriot.protocols.market import Market
 from patriot.runtime import asgi
 from patriot.runtime.access import BROKER, Access
 from patriot.runtime.broker import Broker, BrokerLimits
+from patriot.runtime.clock import Clock, Ids
 from patriot.runtime.cloudevent import CONTENT_TYPE
 from patriot.runtime.edge import Edge, system_context
 from patriot.runtime.function import PUBLIC_PREFIX, Feed, Function, add_problem_handlers
-from patriot.runtime.ports import Clock, EtagMismatch, Ids, Random, Response, Runtime, StateEntry
+from patriot.runtime.ports import EtagMismatch, Random, Response, Runtime, StateEntry
 from patriot.runtime.reference import References
-from patriot.runtime.risk import Risk
 from patriot.runtime.settings import Settings
 from patriot.store.api import Lease, Store
 
@@ -189,7 +189,6 @@ class Host:
             ticks=LocalTicks(),
             access=access,
             references=References(store, clock.monotonic),
-            risk=Risk(),
         )
         for part in parts.all:
             self.edges[part.name] = Edge(part.app, self.runtime, part.name)

@@ -7,14 +7,13 @@ which broker there is. That is what makes the same code run on a laptop, on a cl
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import UUID
 
 import structlog
 
 from patriot.domain.venue import VenueAdapter
 from patriot.protocols.market import Market
+from patriot.runtime.clock import Clock, Ids
 from patriot.runtime.locks import KeyedLocks
 from patriot.runtime.states import StateCache
 from patriot.store.api import Lease, RecordedEvent, Store
@@ -23,26 +22,9 @@ if TYPE_CHECKING:
     from patriot.runtime.access import Access
     from patriot.runtime.cloudevent import CloudEvent
     from patriot.runtime.reference import References
-    from patriot.runtime.risk import Risk
     from patriot.runtime.settings import Settings
 
 log = structlog.get_logger()
-
-
-class Clock(Protocol):
-    def now(self) -> datetime:
-        """UTC, timezone-aware."""
-        ...
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        ...
-
-    async def sleep(self, seconds: float) -> None: ...
-
-
-class Ids(Protocol):
-    def uuid(self) -> UUID: ...
 
 
 class Random(Protocol):
@@ -155,7 +137,6 @@ class Runtime:
     ticks: Ticks
     access: "Access"
     references: "References"
-    risk: "Risk"
     states: StateCache = field(default_factory=StateCache)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
     venues: dict[str, VenueAdapter] = field(default_factory=dict)

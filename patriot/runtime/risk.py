@@ -21,6 +21,7 @@ from patriot.domain.risk.evaluate import discovered, evaluate
 from patriot.domain.risk.reservation import quote_value
 from patriot.runtime.aggregates import POSITION
 from patriot.runtime.context import RequestContext
+from patriot.runtime.ports import Runtime
 from patriot.runtime.problem import ProblemError
 from patriot.store.api import Guard
 from schemas.commands import CreateOrder
@@ -58,7 +59,15 @@ class Activity:
 
 
 class Risk:
-    """The gatherer of one process."""
+    """The gatherer of one process: `Risk.of(runtime)`."""
+
+    @classmethod
+    def of(cls, runtime: Runtime) -> "Risk":
+        """The one of this runtime, made at first use."""
+        found = runtime.local.get("risk")
+        if not isinstance(found, Risk):
+            found = runtime.local["risk"] = cls()
+        return found
 
     def __init__(self) -> None:
         self._activity: dict[UUID, Activity] = {}

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from patriot.runtime.ports import Clock, Ids
+    from patriot.runtime.clock import Clock, Ids
 
 CORRELATION_HEADER = "X-Correlation-ID"
 TRACE_HEADER = "X-Trace-ID"

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import ccxt
 import structlog
 
-from patriot.runtime.ports import Clock
+from patriot.runtime.clock import Clock
 from patriot.venues.connections import TIMEOUT_SECONDS, Connections
 from patriot.venues.dialect import Dialect
 from patriot.venues.gate import Gate, Held, Step

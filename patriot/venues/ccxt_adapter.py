@@ -24,7 +24,7 @@ from patriot.domain.venue import (
     VenueBalanceState,
     VenueOrder,
 )
-from patriot.runtime.ports import Clock
+from patriot.runtime.clock import Clock
 from patriot.telemetry.redaction import redact_text
 from patriot.venues.binance import Binance
 from patriot.venues.bybit import Bybit

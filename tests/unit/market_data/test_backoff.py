@@ -1,11 +1,10 @@
 import random
 from datetime import timedelta
 
-from tests.unit.market_data.world import START
-
 from feeds.market_data.backoff import Backoff, Breaker
 from feeds.market_data.timing import Timing
 from patriot.runtime.clock import VirtualClock
+from tests.unit.market_data.world import START
 
 TIMING = Timing(backoff_seconds=1, backoff_seconds_max=60, breaker_failures_max=3, breaker_seconds=30)
 

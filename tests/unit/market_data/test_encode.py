@@ -3,13 +3,13 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.market_data.world import BTC
 
 from feeds.market_data import encode
 from feeds.market_data.hub import BookImage, Price
 from feeds.market_data.market import Top
 from patriot.protocols.market import Bar, Level, Trade
 from schemas.reports import BarsReport, BookReport, TradesReport
+from tests.unit.market_data.world import BTC
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOON_MS = int(NOON.timestamp() * 1000)

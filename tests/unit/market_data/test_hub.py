@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.unit.market_data.world import BTC, ETH, START
 
 from feeds.market_data.hub import LATENESS_MS, REFRESH_SECONDS, MarketHub
 from feeds.market_data.market import TRADES_MAX, Top
 from patriot.protocols.market import Bar, BookDelta, BookSnapshot, MarkPrice, Quote, Ticker, Trade
+from tests.unit.market_data.world import BTC, ETH, START
 
 START_MS = int(START.timestamp() * 1000)
 

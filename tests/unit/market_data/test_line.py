@@ -1,12 +1,14 @@
 """The life of one shared connection, on a virtual clock."""
 
+import itertools
+
 import pytest
-from tests.unit.market_data.world import BTC, DEPTH, ETH, QUOTE, TRADES, World
 
 from feeds.market_data.line import Line
 from patriot.domain.book import OrderBook
 from patriot.protocols.codec import Subscription
 from patriot.protocols.market import BookSnapshot, Quote
+from tests.unit.market_data.world import BTC, DEPTH, ETH, QUOTE, TRADES, World
 
 
 @pytest.fixture
@@ -85,9 +87,9 @@ async def test_line_reconnects_with_growing_pauses(world):
     world.exchange.connect = counted
     world.exchange.open[0].cut()
     await world.advance(20)
-    pauses = [later - earlier for earlier, later in zip(made, made[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(made)]
     assert len(made) >= 4
-    assert all(later > earlier * 1.05 for earlier, later in zip(pauses, pauses[1:], strict=False))
+    assert all(later > earlier * 1.05 for earlier, later in itertools.pairwise(pauses))
     world.exchange.refuses = False
     await world.advance(60)
     assert len(world.exchange.open) == 1

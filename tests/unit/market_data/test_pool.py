@@ -1,7 +1,6 @@
 """Reference counts, splitting over lines, the budget."""
 
 import pytest
-from tests.unit.market_data.world import BTC, DEPTH, ETH, QUOTE, TRADES, World, spot
 
 from feeds.market_data.budget import BudgetExhausted
 from feeds.market_data.endpoints import Endpoint
@@ -9,6 +8,7 @@ from feeds.market_data.pool import SharedConnections
 from patriot.protocols.binance import BinanceSpot
 from patriot.protocols.codec import Limits, Subscription
 from patriot.protocols.errors import UnknownInstrument, UnsupportedChannel
+from tests.unit.market_data.world import BTC, DEPTH, ETH, QUOTE, TRADES, World, spot
 
 
 class Narrow(BinanceSpot):

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from tests.unit.market_data.world import spot
 
 from feeds.market_data.endpoints import Endpoint, connections_max, endpoints
 from feeds.market_data.rest import Rest
@@ -11,6 +10,7 @@ from feeds.market_data.transport import TransportError
 from patriot.protocols.codec import find_codecs
 from patriot.protocols.errors import MalformedFrame
 from patriot.runtime.settings import Settings
+from tests.unit.market_data.world import spot
 
 BOOKS = {
     "binance-spot": {"lastUpdateId": 7, "bids": [["1.00", "2.000"]], "asks": [["1.01", "3.000"]]},
@@ -28,7 +28,10 @@ BOOKS = {
     },
 }
 TRADES = {
-    "binance-spot": [{"a": 1, "p": "1.00", "q": "2.000", "T": 5, "m": True}, {"a": 2, "p": "1.01", "q": "1", "T": 6, "m": False}],
+    "binance-spot": [
+        {"a": 1, "p": "1.00", "q": "2.000", "T": 5, "m": True},
+        {"a": 2, "p": "1.01", "q": "1", "T": 6, "m": False},
+    ],
     "bybit-spot": {
         "retCode": 0,
         "result": {
@@ -44,7 +47,7 @@ TRADES = {
             {"trade_id": "1", "price": "1.00", "size": "2.000", "time": "1970-01-01T00:00:00.005Z", "side": "BUY"},
         ]
     },
-}  # fmt: skip
+}
 
 
 class Answers:
