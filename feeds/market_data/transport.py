@@ -2,6 +2,7 @@
 
 from types import TracebackType
 from typing import Protocol, Self
+from urllib.parse import urlsplit
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
@@ -13,6 +14,10 @@ PING_SECONDS = 20
 FRAME_MAX = 32 * 1024 * 1024  # Coinbase sends a whole book in one frame
 QUEUE_MAX = 1024
 """Frames that may wait for decoding; beyond, the socket is not read and the venue sees a slow client."""
+
+
+LOOPBACK = "127.0.0.1"
+"""The built-in venue is never asked through a proxy."""
 
 
 class TransportError(Exception):
@@ -43,7 +48,9 @@ class WebTransport:
     """The real network. Pings of both sides are answered and sent by the library."""
 
     def __init__(self) -> None:
-        self._http = httpx.AsyncClient(timeout=REQUEST_SECONDS, headers={"user-agent": "patriot"})
+        self._http = httpx.AsyncClient(
+            timeout=REQUEST_SECONDS, headers={"user-agent": "patriot"}, mounts={f"all://{LOOPBACK}": None}
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -64,6 +71,8 @@ class WebTransport:
                     close_timeout=1,
                     max_size=FRAME_MAX,
                     max_queue=QUEUE_MAX,
+                    compression=None,  # costs more time than it saves
+                    proxy=None if urlsplit(url).hostname == LOOPBACK else True,
                 )
             )
         except (OSError, WebSocketException, TimeoutError) as error:
