@@ -37,7 +37,7 @@ MARKET_PRICES = Topic(
     DAY_MS,
     ("market.price", "market.instrument"),
     ("market-data",),
-    ("order-commands",),
+    (),
     durable=False,
 )
 MARKET_ORDERBOOK = Topic(
@@ -74,9 +74,7 @@ ACCOUNT_EVENTS = Topic(
     ("account-commands", "order-lifecycle", "account-data"),
     ("account-data", "portfolio-projection", "strategies", "venue"),
 )
-USER_EVENTS = Topic(
-    "user.events", "user_id", 6, 90 * DAY_MS, _types("user."), ("user-commands",), ("portfolio-projection",)
-)
+USER_EVENTS = Topic("user.events", "user_id", 6, 90 * DAY_MS, _types("user."), ("user-commands",), ())
 STRATEGY_EVENTS = Topic("strategy.events", "user_id", 6, 90 * DAY_MS, _types("strategy."), ("strategies",), ())
 RISK_EVENTS = Topic("risk.events", "user_id", 3, 365 * DAY_MS, _types("risk."), ("risk-checks",), ())
 RISK_ALERTS = Topic("risk.alerts", "user_id", 3, 365 * DAY_MS, (), ("risk-checks",), ())

@@ -16,6 +16,7 @@ from patriot.store.api import Origin, RecordedEvent, StreamId
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/cloudevents+json"
+DATA_TYPE = "application/json"
 BINARY_PREFIX = "ce-"  # binary mode: the attributes are headers, the body is the data
 
 
@@ -28,7 +29,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time: datetime
     data: msgspec.Raw
     specversion: str = SPEC_VERSION
-    datacontenttype: str = "application/json"
+    datacontenttype: str = DATA_TYPE
     subject: str = ""
     tenantid: str = ""
     correlationid: str = ""
@@ -54,7 +55,7 @@ class InvalidCloudEvent(ValueError):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(CloudEvent)
+_decoder = msgspec.json.Decoder(CloudEvent, strict=False)  # some brokers turn integers of extensions into text
 REQUIRED = ("id", "source", "type", "specversion")
 
 
@@ -84,6 +85,8 @@ def receive(headers: Mapping[str, str], body: bytes) -> CloudEvent:
     """The event of an HTTP delivery in structured or binary mode. Raises InvalidCloudEvent."""
     if headers.get(BINARY_PREFIX + "specversion") is None:
         return decode(body)
+    if headers.get("content-type", DATA_TYPE).partition(";")[0].strip() != DATA_TYPE:
+        raise InvalidCloudEvent(f"the data must be {DATA_TYPE}")
     attributes = {
         name.removeprefix(BINARY_PREFIX): unquote(text)
         for name, text in headers.items()
