@@ -1,5 +1,5 @@
 """Keep the read models. Rule: a row is a fold of one stream and carries its version, so order and repetition of
-deliveries do not matter: an older version never replaces a newer one.
+deliveries do not matter: an older version never replaces a newer one. Each version is written by its own event.
 """
 
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import Any
 
 from patriot.domain.position import position_id
 from patriot.runtime.aggregates import ORDER, POSITION
+from patriot.runtime.context import RequestContext
 from patriot.runtime.function import Context, Function
 from patriot.runtime.projections import order_row, position_row, trade_row
 from patriot.store.api import Row
@@ -21,10 +22,11 @@ ORDER_TYPES = tuple(kind for kind in EVENTS.values() if issubclass(kind, OrderEv
 
 @function.on(ORDER_EVENTS, *ORDER_TYPES)
 async def project_order(event: OrderEvent, context: Context) -> None:
-    """The order's row as of its newest event."""
+    """The order's row as of its newest event; an older event has nothing to add."""
     loaded = await context.load(ORDER, event.order_id)
     assert loaded.state is not None
-    await context.write([order_row(loaded.state)])
+    if _newest(loaded.version, context):
+        await context.write([order_row(loaded.state)])
 
 
 @function.on(ACCOUNT_EVENTS, PositionUpdated)
@@ -33,7 +35,9 @@ async def project_position(event: PositionUpdated, context: Context) -> None:
     loaded = await context.load(POSITION, position_id(event.account_id, event.instrument))
     assert loaded.state is not None
     assert context.event is not None
-    await context.write([position_row(loaded.state), trade_row(event, context.event.time)])
+    rows = [trade_row(event, context.event.time)]
+    rows += [position_row(loaded.state)] if _newest(loaded.version, context) else []
+    await context.write(rows)
 
 
 @function.on(ACCOUNT_EVENTS, BalanceReport)
@@ -42,6 +46,10 @@ async def project_balances(report: BalanceReport, context: Context) -> None:
     version = int(report.as_of.timestamp() * 1000)
     rows = [Row("account_balances", _balance(report, balance.model_dump(), version)) for balance in report.balances]
     await context.write(rows)
+
+
+def _newest(version: int, context: RequestContext) -> bool:
+    return context.event is not None and context.event.streamversion >= version
 
 
 def _balance(report: BalanceReport, balance: Mapping[str, Any], version: int) -> dict[str, Any]:

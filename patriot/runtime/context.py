@@ -267,7 +267,7 @@ class RequestContext:
         await self.runtime.store.commit(Commit(self.origin, self.now(), rows=rows, inbox=inbox))
 
     def _commit(self, proposal: Proposal[Any]) -> Commit:
-        appends, balances, rows = [], [], list(proposal.rows)
+        appends, balances, rows, now = [], [], list(proposal.rows), self.now()
         for change in proposal.changes:
             loaded = change.loaded
             if change.events:
@@ -275,10 +275,10 @@ class RequestContext:
             for number, event in enumerate(change.events, loaded.version + 1):
                 if isinstance(event, MoneyEvent):
                     balances += _balance_changes(event)
-                    rows += ledger_rows(event, loaded.stream.id, number, self.now())
+                    rows += ledger_rows(event, loaded.stream.id, number, now)
         return Commit(
             self.origin,
-            self.now(),
+            now,
             appends,
             balances,
             rows,

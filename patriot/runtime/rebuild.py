@@ -35,6 +35,7 @@ class Rebuild:
     states: dict[StreamId, tuple[int, Any]] = field(default_factory=dict)
     rows: dict[tuple[str, object], tuple[Origin, Row]] = field(default_factory=dict)
     balances: dict[_Key, list[Decimal]] = field(default_factory=dict)
+    origins: dict[_Key, Origin] = field(default_factory=dict)  # who changed a balance last
     events: int = 0
 
     async def run(self, now: datetime, progress: Progress = lambda _: None) -> int:
@@ -54,7 +55,7 @@ class Rebuild:
     def _take(self, recorded: RecordedEvent) -> None:
         event = decode_event(recorded.type, recorded.schema_version, recorded.data)
         if isinstance(event, MoneyEvent):
-            self._sum(recorded.stream.tenant_id, event)
+            self._sum(recorded.origin, event)
             for row in ledger_rows(event, recorded.stream.id, recorded.version, recorded.occurred_at):
                 self._put(recorded, (row.values["posting_id"], row.values["entry_no"]), row)
         if isinstance(event, OrderEvent):
@@ -72,9 +73,11 @@ class Rebuild:
     def _put(self, recorded: RecordedEvent, key: object, row: Row) -> None:
         self.rows[row.table, key] = (recorded.origin, row)  # the newest of a batch is all that counts
 
-    def _sum(self, tenant_id: UUID, event: MoneyEvent) -> None:
+    def _sum(self, origin: Origin, event: MoneyEvent) -> None:
         for delta in changes_of(event):
-            sums = self.balances.setdefault((tenant_id, delta.account_id, delta.asset), [ZERO, ZERO, ZERO])
+            key = (origin.tenant_id, delta.account_id, delta.asset)
+            self.origins[key] = origin
+            sums = self.balances.setdefault(key, [ZERO, ZERO, ZERO])
             for index, amount in enumerate((delta.total, delta.reserved, delta.margin)):
                 sums[index] += amount
 
@@ -87,7 +90,7 @@ class Rebuild:
         self.rows.clear()
 
     async def _write_balances(self, now: datetime) -> None:
-        for (tenant_id, account_id, asset), (total, reserved, margin) in self.balances.items():
-            origin = Origin(tenant_id, "service:rebuild", "")
+        for key, (total, reserved, margin) in self.balances.items():
+            _, account_id, asset = key
             change = BalanceChange(account_id, asset, total, reserved, margin)
-            await self.store.commit(Commit(origin, now, balances=[change], publish=False))
+            await self.store.commit(Commit(self.origins[key], now, balances=[change], publish=False))

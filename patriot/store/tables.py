@@ -193,6 +193,7 @@ _TABLES = (
             "stream_version": "integer",
         },
         version="stream_version",
+        disposable=False,  # what venues report is not in the events
     ),
     Table(
         "buying_power",
@@ -216,12 +217,14 @@ _TABLES = (
             "stream_version": "integer",
         },
         version="stream_version",
+        disposable=False,  # written by commands, without an event so far
     ),
     Table(
         "risk_limits",
         ("scope",),
         {"scope": "text", "limits": "jsonb", "updated_at": "timestamptz", "stream_version": "integer"},
         version="stream_version",
+        disposable=False,  # the same; losing them would loosen what was tightened
     ),
     Table(
         "instruments",
