@@ -17,10 +17,12 @@ from patriot.runtime.access import BROKER, Access
 from patriot.runtime.broker import Broker, BrokerLimits
 from patriot.runtime.clock import Clock, Ids
 from patriot.runtime.cloudevent import CONTENT_TYPE
+from patriot.runtime.direct import Direct
 from patriot.runtime.edge import Edge, system_context
-from patriot.runtime.function import PUBLIC_PREFIX, Feed, Function, add_problem_handlers
+from patriot.runtime.function import PUBLIC_PREFIX, Feed, Function
 from patriot.runtime.ports import EtagMismatch, Random, Response, Runtime, StateEntry
 from patriot.runtime.reference import References
+from patriot.runtime.secured import add_problem_handlers
 from patriot.runtime.settings import Settings
 from patriot.store.api import Lease, Store
 
@@ -191,9 +193,10 @@ class Host:
             references=References(store, clock.monotonic),
         )
         for part in parts.all:
-            self.edges[part.name] = Edge(part.app, self.runtime, part.name)
+            self.edges[part.name] = Edge(part.served, self.runtime, part.name)
             self.broker.subscribe(part.name, part.dapr_subscriptions())
-        self.public = Edge(public_app(parts), self.runtime, "gateway")
+        plain = [route for part in parts.all for route in part.plain_routes()]
+        self.public = Edge(Direct(public_app(parts), plain), self.runtime, "gateway")
         self.broker.waiting_clients = lambda: self.public.active
         self._tasks: list[asyncio.Task[None]] = []
         self._access = access
@@ -260,6 +263,8 @@ def public_app(parts: Parts) -> FastAPI:
     for part in parts.all:
         app.include_router(part.router, prefix=PUBLIC_PREFIX)
     add_problem_handlers(app)
+    routes = [route for part in parts.all for route in part.router.routes if isinstance(route, SecuredRoute)]
+    app.openapi = describe(app, routes, PUBLIC_PREFIX)  # type: ignore[method-assign]
     return app
 
 

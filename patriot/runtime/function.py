@@ -8,62 +8,31 @@ serve a Dapr sidecar, Knative and the embedded runtime:
     ...  /api/v1/...                     the public routes
 """
 
-import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Annotated, Any, TypeVar
 
-import structlog
 from fastapi import APIRouter, Depends, FastAPI
-from fastapi.routing import APIRoute
-from pydantic import ValidationError
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from patriot.domain.errors import DomainError
-from patriot.runtime import problem
-from patriot.runtime.cloudevent import CloudEvent, InvalidCloudEvent, receive
-from patriot.runtime.context import INTERNAL, IdempotencyRequest, RequestContext
-from patriot.runtime.strict_json import StrictRequest
-from patriot.store.api import AlreadyProcessed, DuplicateRequest
-from schemas.events import EVENTS, Event
-from schemas.reports import REPORTS
+from patriot.runtime.context import INTERNAL, RequestContext
+from patriot.runtime.delivery import Handler, Subscription, delivery
+from patriot.runtime.direct import Direct, Endpoint, context_of, plain_handler
+from patriot.runtime.secured import SecuredRoute, add_problem_handlers
+from schemas.events import Event
 from schemas.topics import DEAD_LETTER_SUFFIX, Topic
 from schemas.types import Message
-from schemas.upcasters import MalformedEvent, decode_event
 
 PUBLIC_PREFIX = "/api/v1"
 PUBSUB = "pubsub"
-KEY_LENGTH_MAX = 128
-TRANSIENT = frozenset({"conflict", "limits_changed"})  # "send it again": such an answer must not be kept
 
-Handler = Callable[..., Awaitable[Any]]
 HandlerType = TypeVar("HandlerType", bound=Handler)
 TaskType = TypeVar("TaskType", bound=Callable[[RequestContext], Awaitable[None]])
 
-log = structlog.get_logger()
-
-
-async def _context(request: Request) -> RequestContext:
-    context: RequestContext = request.scope["patriot"]
-    return context
-
-
-Context = Annotated[RequestContext, Depends(_context)]
+Context = Annotated[RequestContext, Depends(context_of)]
 """Annotate a handler's parameter with this to receive the request's context."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    topic: Topic
-    type: str
-    handler: Handler
-
-    @property
-    def path(self) -> str:
-        return f"/events/{self.topic.name}/{self.type}"
 
 
 class Function:
@@ -139,16 +108,32 @@ class Function:
             self._app = self._build()
         return self._app
 
+    @property
+    def served(self) -> ASGIApp:
+        """`app`, with the short way to deliveries and plain routes in front of it."""
+        deliveries = ((route.path, route, endpoint) for route, endpoint in self._deliveries())
+        return Direct(self.app, [*self.plain_routes(), *deliveries])
+
+    def plain_routes(self) -> Iterator[tuple[str, Route, Endpoint]]:
+        """The public routes that may be called the short way, under their whole path."""
+        for route in self.router.routes:
+            if isinstance(route, SecuredRoute) and plain_handler(route) is not None:
+                yield PUBLIC_PREFIX + route.path, route, route.get_route_handler()
+
     def _build(self) -> FastAPI:
         app = FastAPI(title=self.name, docs_url=None, redoc_url=None, redirect_slashes=False)
         app.include_router(self.router, prefix=PUBLIC_PREFIX)
         app.include_router(self.internal)
         app.router.routes.append(Route("/healthz", _healthy))
         app.router.routes.append(Route("/dapr/subscribe", self._subscribe))
-        for subscription in self.subscriptions:
-            app.router.routes.append(Route(subscription.path, _delivery(subscription), methods=["POST"]))
+        app.router.routes.extend(route for route, _ in self._deliveries())
         add_problem_handlers(app)
         return app
+
+    def _deliveries(self) -> Iterator[tuple[Route, Endpoint]]:
+        for subscription in self.subscriptions:
+            endpoint = delivery(subscription)
+            yield Route(subscription.path, endpoint, methods=["POST"]), endpoint
 
     async def _subscribe(self, _: Request) -> Response:
         return JSONResponse(self.dapr_subscriptions())
@@ -186,141 +171,5 @@ class Feed(Function):
         return action
 
 
-class SecuredRoute(APIRoute):
-    """Authorises before the body is read; every error leaves as a problem; idempotent answers replay."""
-
-    needs: str | None = None
-    idempotent = False
-    success = 200
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
-
-        async def secured(request: Request) -> Response:
-            context: RequestContext = request.scope["patriot"]
-            try:
-                if self.needs is not None:
-                    context.require(self.needs)
-                strict = StrictRequest(request.scope, request.receive)
-                _check_parameters(strict)
-                if await strict.body() and self.body_field is not None:
-                    _check_content_type(strict)
-                if self.idempotent:
-                    await self._idempotency(context, strict)
-                return await handler(strict)
-            except DuplicateRequest as error:
-                return _replay(context, error)
-            except Exception as error:  # noqa: BLE001 - the edge answers every error, as a problem
-                return await self._refuse(context, error)
-
-        return secured
-
-    async def _idempotency(self, context: RequestContext, request: Request) -> None:
-        key = request.headers.get("idempotency-key")
-        if key is None:
-            return
-        if not 1 <= len(key) <= KEY_LENGTH_MAX or not key.isprintable():
-            rule = f"must have 1 to {KEY_LENGTH_MAX} printable characters"
-            raise problem.ProblemError(
-                400, "invalid_idempotency_key", f"Idempotency-Key {rule}", [("idempotency-key", rule)]
-            )
-        target = f"{request.method} {request.url.path}"
-        digest = hashlib.sha256(target.encode() + b"\n" + await request.body()).digest()
-        context.idempotency = IdempotencyRequest(f"{request.method} {self.path}", key, digest, self.success)
-
-    async def _refuse(self, context: RequestContext, error: Exception) -> Response:
-        refusal = problem.of_exception(error)
-        if refusal.status >= 500:
-            log.error("request failed", exc_info=error, path=self.path)
-        body = problem.body(refusal, context.origin.correlation_id)
-        if context.idempotency is not None and refusal.status < 500 and refusal.code not in TRANSIENT:
-            try:
-                await context.remember(refusal.status, body)
-            except DuplicateRequest as duplicate:
-                return _replay(context, duplicate)
-        return Response(body, refusal.status, media_type=problem.MEDIA_TYPE)
-
-
-def _check_parameters(request: Request) -> None:
-    """A null character means nothing anywhere, and the database takes none."""
-    query = request.query_params.multi_items() if request.scope["query_string"] else ()
-    for name, value in (*request.path_params.items(), *query):
-        if "\0" in name or "\0" in str(value):
-            rule = "must not contain a null character"
-            raise problem.ProblemError(400, "invalid_request", f"the address {rule}", [(name.replace("\0", ""), rule)])
-
-
-def _check_content_type(request: Request) -> None:
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != "application/json":
-        rule = "must be application/json"
-        raise problem.ProblemError(415, "unsupported_media_type", f"Content-Type {rule}", [("content-type", rule)])
-
-
-def add_problem_handlers(app: FastAPI) -> None:
-    """Unknown paths and wrong methods are problems too."""
-
-    async def handle(request: Request, error: Exception) -> Response:
-        context: RequestContext = request.scope["patriot"]
-        refusal = problem.of_exception(error)
-        headers = error.headers if isinstance(error, HTTPException) else None
-        body = problem.body(refusal, context.origin.correlation_id)
-        return Response(body, refusal.status, headers, problem.MEDIA_TYPE)
-
-    app.add_exception_handler(HTTPException, handle)
-
-
-def _replay(context: RequestContext, error: DuplicateRequest) -> Response:
-    record = error.record
-    if context.idempotency is not None and record.body_hash != context.idempotency.body_hash:
-        refusal = problem.ProblemError(
-            422, "idempotency_key_reused", "this Idempotency-Key was used for another request; take a new one"
-        )
-        body = problem.body(refusal, context.origin.correlation_id)
-        return Response(body, refusal.status, media_type=problem.MEDIA_TYPE)
-    media = "application/json" if record.status < 400 else problem.MEDIA_TYPE
-    return Response(record.response, record.status, {"Idempotent-Replay": "true"}, media)
-
-
 async def _healthy(_: Request) -> Response:
     return Response(b'{"status":"ok"}', media_type="application/json")
-
-
-SUCCESS, RETRY, DROP = (f'{{"status":"{status}"}}'.encode() for status in ("SUCCESS", "RETRY", "DROP"))
-
-
-def _delivery(subscription: Subscription) -> Callable[[Request], Awaitable[Response]]:
-    handler, decode_data = subscription.handler, _data_decoder(subscription.type)
-
-    async def deliver(request: Request) -> Response:
-        context: RequestContext = request.scope["patriot"]
-        if not context.caller:
-            return Response(status_code=403)
-        try:
-            event = context.event = receive(request.headers, await request.body())
-            if event.type != subscription.type:
-                raise InvalidCloudEvent(f"type is {event.type!r}, this route takes {subscription.type!r}")
-            context.origin = event.origin
-            await handler(decode_data(event), context)
-        except AlreadyProcessed:
-            return _status(SUCCESS)
-        except (InvalidCloudEvent, MalformedEvent, ValidationError, DomainError, ValueError) as error:
-            log.warning("poison message", topic=subscription.topic.name, type=subscription.type, reason=str(error))
-            return _status(DROP)
-        except Exception as error:  # noqa: BLE001 - everything else may pass: the broker delivers again
-            log.warning("delivery failed", topic=subscription.topic.name, type=subscription.type, reason=repr(error))
-            return _status(RETRY)
-        return _status(SUCCESS)
-
-    return deliver
-
-
-def _data_decoder(name: str) -> Callable[[CloudEvent], Message]:
-    if name in EVENTS:
-        return lambda event: decode_event(event.type, event.schemaversion, bytes(event.data))
-    report = REPORTS[name]
-    return lambda event: report.model_validate_json(bytes(event.data))
-
-
-def _status(body: bytes) -> Response:
-    return Response(body, media_type="application/json")
