@@ -19,6 +19,7 @@ from patriot.runtime.settings import Settings
 from patriot.security.keys import KeyRing
 from patriot.store.api import Store
 from patriot.store.open import open_store
+from patriot.venues.opening import open_venues
 
 KEY_FILE = "keys.json"
 
@@ -37,8 +38,11 @@ async def platform(settings: Settings) -> AsyncIterator[Platform]:
         EmbeddedError, MigrationRefused, StartRefused, StoreUnavailable, KeyRingError, OSError (port in use).
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if not settings.venue_port:
+        settings = settings.model_copy(update={"venue_port": _free_port()})
     async with open_store(settings.data_dir / "postgres", settings.database_url or "") as store:
         host = make_host(settings, store)
+        host.runtime.spawn(open_venues(host.runtime), "open venues")
         async with serving(host, settings) as url:
             await host.start()
             try:
@@ -90,6 +94,13 @@ async def serving(host: Host, settings: Settings) -> AsyncIterator[str]:
         with contextlib.suppress(asyncio.CancelledError):
             await task
         listener.close()
+
+
+def _free_port() -> int:
+    """A loopback port that is free now: the venue serves on it, market data and orders go there."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _listen(address: str, port: int) -> socket.socket:
