@@ -119,7 +119,7 @@ class EmbeddedServer:
             try:
                 await asyncio.to_thread(self._restart)
                 pause_seconds = _WATCH_SECONDS
-            except EmbeddedError:
+            except (EmbeddedError, OSError):
                 _log.exception("the embedded PostgreSQL did not come back; trying on")
                 pause_seconds = min(2 * pause_seconds, _PAUSE_SECONDS_MAX)
 

@@ -201,6 +201,26 @@ async def test_a_repeated_request_is_answered_with_the_first_answer(store: Store
         await store.commit(first)
 
 
+@pytest.mark.requirement("A5", "P8")
+async def test_a_repeated_request_is_recognised_though_it_could_not_be_made_again(store: Store):
+    scope = f"account:{ACCOUNT}"
+    request = append(
+        stream(),
+        balances=[deposit("5"), reservation("5"), BalanceChange(ACCOUNT, "USDT", required=Decimal(0))],
+        guards=[Guard(scope, 0)],
+        idempotency=answer(),
+    )
+    spent = append(stream(), balances=[reservation("5")], inbox=Inbox("c", "e"))
+    await store.commit(commit(balances=[deposit("5")]))
+    await store.commit(spent)
+    await store.commit(request)
+    await store.set_guard(origin(), scope, halted=True)
+    with pytest.raises(DuplicateRequest):  # not GuardFailed, not VersionConflict
+        await store.commit(request)
+    with pytest.raises(AlreadyProcessed):  # not InsufficientFunds
+        await store.commit(spent)
+
+
 @pytest.mark.requirement("A5")
 async def test_an_idempotency_key_belongs_to_tenant_user_and_route(store: Store):
     await store.commit(commit(idempotency=answer()))
@@ -266,6 +286,9 @@ async def test_a_reservation_needs_enough_available(store: Store):
     assert (refused.value.available, refused.value.required) == (40, Decimal("40.000000000000000001"))
     await store.commit(commit(balances=[BalanceChange(ACCOUNT, "USDT", reserved=Decimal(-10), margin=Decimal(10))]))
     assert await balance(store) == (100, 50, 10)
+    with pytest.raises(InsufficientFunds) as refused:
+        await store.commit(commit(balances=[reservation("41")]))
+    assert refused.value.available == 40  # what is reserved and what is margin are both taken
 
 
 @pytest.mark.requirement("B3")
