@@ -17,6 +17,7 @@ Exchange = Literal["BINANCE", "BYBIT", "COINBASE"]
 AccountMode = Literal["paper", "live"]
 
 MAX_DECIMALS = 18
+PLAIN_NUMBER = r"^-?[0-9]{1,19}(\.[0-9]{1,18})?$"  # for documents; the check below leaves room for a better text
 _PLAIN = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,64})?")
 
 
@@ -52,7 +53,7 @@ def _plain(value: Decimal) -> str:
 
 Number = Annotated[
     Decimal,
-    BeforeValidator(_no_float, json_schema_input_type=str),
+    BeforeValidator(_no_float, json_schema_input_type=Annotated[str, Field(pattern=PLAIN_NUMBER)]),
     Field(allow_inf_nan=False),
     AfterValidator(_bounded),
     PlainSerializer(_plain, return_type=str, when_used="json"),

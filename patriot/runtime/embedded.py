@@ -20,9 +20,10 @@ from patriot.runtime.cloudevent import CONTENT_TYPE
 from patriot.runtime.direct import Direct
 from patriot.runtime.edge import Edge, system_context
 from patriot.runtime.function import PUBLIC_PREFIX, Feed, Function
+from patriot.runtime.openapi import describe
 from patriot.runtime.ports import EtagMismatch, Random, Response, Runtime, StateEntry
 from patriot.runtime.reference import References
-from patriot.runtime.secured import add_problem_handlers
+from patriot.runtime.secured import SecuredRoute, add_problem_handlers
 from patriot.runtime.settings import Settings
 from patriot.store.api import Lease, Store
 

@@ -56,8 +56,8 @@ class SecuredRoute(APIRoute):
         key = request.headers.get("idempotency-key")
         if key is None:
             return
-        if not 1 <= len(key) <= KEY_LENGTH_MAX or not key.isprintable():
-            rule = f"must have 1 to {KEY_LENGTH_MAX} printable characters"
+        if not (1 <= len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable()):
+            rule = f"must have 1 to {KEY_LENGTH_MAX} printable ASCII characters"
             raise problem.ProblemError(
                 400, "invalid_idempotency_key", f"Idempotency-Key {rule}", [("idempotency-key", rule)]
             )
