@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 FAST := not slow and not postgres
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check ci bench requirements lock clean
+.PHONY: help up test check ci bench requirements generate lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench: $(READY)  ## measure, against peers and limits; writes docs/benchmarks.md
 
 requirements: $(READY)  ## which requirement ids have a passing test, and which have none
 	$(BIN)/python -m tests.requirements $(ARGS)
+
+generate: $(READY)  ## write AsyncAPI and JSON Schemas from the contracts into schemas/generated
+	$(BIN)/python -m schemas.asyncapi
 
 lock: $(READY)  ## resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

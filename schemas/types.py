@@ -60,7 +60,9 @@ Number = Annotated[
 ]
 """A finite decimal: string in JSON, never a float."""
 
-Positive = Annotated[Number, Field(gt=0)]
+Positive = Annotated[Number, Field(gt=0, json_schema_extra=lambda schema: schema.pop("gt", None))]
+"""More than zero. (JSON Schema cannot say so of a text; what pydantic writes instead is no keyword.)"""
+
 Time = AwareDatetime
 InstrumentId = Annotated[str, Field(pattern=r"^[A-Z0-9_]{2,20}:[A-Z0-9]{1,20}/[A-Z0-9]{1,20}(:[A-Z0-9]{1,20})?$")]
 

@@ -48,7 +48,7 @@ def describe(app: FastAPI, routes: Iterable[SecuredRoute], prefix: str) -> Calla
             title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes
         )
         for route in known:
-            for method in route.methods:
+            for method in route.methods or ():
                 _complete(made["paths"][prefix + route.path_format][method.lower()], route)
         _add_components(made["components"])
         return made
