@@ -8,8 +8,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from patriot.store.api import Inbox, Query, Refused, Row
 from patriot.store.migrate import FOLDER, MigrationRefused, migrate, migrations
+from patriot.store.postgres import PostgresStore
 from patriot.store.tables import SQL_TYPES, TABLES
+from tests.store_samples import NOW, TENANT, answer, commit
 
 pytestmark = pytest.mark.postgres
 
@@ -188,3 +191,33 @@ async def test_ticks_roll_up_into_minute_bars(database: str):
         (start, 10, 14, 9, 9, 1.5, 3),
         (start + timedelta(minutes=1), 12, 20, 12, 20, 1, 2),
     ]
+
+
+@pytest.mark.requirement("P3", "P13")
+async def test_keeping_house_forgets_what_has_expired(postgres_store: PostgresStore):
+    old, now = NOW - timedelta(days=31), NOW
+    for moment, key in ((old, "old"), (now, "new")):
+        value = {"store": "cache", "key": key, "value": b"1", "expires_at": moment + timedelta(minutes=5)}
+        parts = {"inbox": Inbox("portfolio", key), "idempotency": answer(key), "rows": [Row("state", value)]}
+        await postgres_store.commit(commit(occurred_at=moment, **parts))
+    tick = {"instrument": "X", "time": now - timedelta(minutes=2), "trade_id": "1", "price": 5, "quantity": 2}
+    await postgres_store.commit(commit(rows=[Row("ticks", tick)]))
+    await postgres_store.keep_house(now)
+    assert [row["key"] for row in await postgres_store.find(Query("state", TENANT))] == ["new"]
+    (bar,) = await postgres_store.find(Query("ohlc", None, {"instrument": "X"}))
+    assert (bar["interval"], bar["open"], bar["volume"]) == ("1m", 5, 2)
+    await postgres_store.commit(commit(inbox=Inbox("portfolio", "old"), idempotency=answer("old")))
+    for repeated in ({"inbox": Inbox("portfolio", "new")}, {"idempotency": answer("new")}):
+        with pytest.raises(Refused):
+            await postgres_store.commit(commit(**repeated))
+
+
+@pytest.mark.requirement("P3")
+async def test_minute_bars_read_alike_with_and_without_an_extension(database: str):
+    rows = await fetch(
+        database,
+        "select column_name from information_schema.columns where table_name = 'ohlc_minutes'"
+        " order by ordinal_position",
+    )
+    names = ["time", "instrument", "open", "high", "low", "close", "volume", "trades"]
+    assert [row["column_name"] for row in rows] == names
