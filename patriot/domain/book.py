@@ -78,26 +78,28 @@ class OrderBook:
         self.sequence = snapshot.sequence
         self.time_ms = snapshot.time_ms
 
-    def _apply_delta(self, delta: BookDelta) -> None:  # noqa: C901 - see below
+    def _apply_delta(self, delta: BookDelta) -> None:
         """The loop that market data lives in: written out for both sides, because a call per level costs more."""
         levels, heap = self.bids, self._bid_heap
         for price, quantity in delta.bids:
-            if quantity:
-                if price not in levels:
-                    heappush(heap, -price)
-                levels[price] = quantity
+            if not quantity:
+                levels.pop(price, None)
             elif price in levels:
-                del levels[price]
+                levels[price] = quantity
+            else:
+                levels[price] = quantity
+                heappush(heap, -price)
         if len(heap) > 2 * len(levels) + STALE_MAX:
             self._rebuild_bids()
         levels, heap = self.asks, self._ask_heap
         for price, quantity in delta.asks:
-            if quantity:
-                if price not in levels:
-                    heappush(heap, price)
-                levels[price] = quantity
+            if not quantity:
+                levels.pop(price, None)
             elif price in levels:
-                del levels[price]
+                levels[price] = quantity
+            else:
+                levels[price] = quantity
+                heappush(heap, price)
         if len(heap) > 2 * len(levels) + STALE_MAX:
             self._rebuild_asks()
         self.sequence = delta.last

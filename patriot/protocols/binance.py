@@ -9,12 +9,13 @@ Sources: binance-spot-api-docs web-socket-streams; developers.binance.com deriva
 
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Annotated, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 
 from patriot.domain.instrument import Instrument, Kind
 from patriot.protocols.binance_definitions import decode_exchange_info
+from patriot.protocols.binance_depth import DepthReader, Id
 from patriot.protocols.codec import Channel, Limits, Listing, Subscription, Topics, chunks
 from patriot.protocols.errors import (
     DECODE_ERRORS,
@@ -24,7 +25,7 @@ from patriot.protocols.errors import (
     UnsupportedChannel,
 )
 from patriot.protocols.events import Acknowledged, Cause, Declined, Event, GoingAway, Ignored, Resync
-from patriot.protocols.market import Bar, BookDelta, BookSnapshot, MarkPrice, Quote, Ticker, Trade
+from patriot.protocols.market import Bar, BookSnapshot, MarkPrice, Quote, Ticker, Trade
 from patriot.protocols.number import levels, signed
 from patriot.protocols.sequence import BookSequence
 
@@ -43,7 +44,6 @@ KIND_OF_EVENT = {
     "24hrTicker": "ticker", "24hrMiniTicker": "miniTicker", "kline": "kline", "markPriceUpdate": "markPrice",
 }  # fmt: skip
 
-Id = Annotated[int, msgspec.Meta(ge=0)]
 Pairs = list[tuple[str, str]]
 Handler = Callable[[bytes], Sequence[Event]]
 Body = TypeVar("Body")
@@ -51,16 +51,6 @@ Body = TypeVar("Body")
 
 class _Wrapped(msgspec.Struct, Generic[Body], gc=False):
     data: Body
-
-
-class _Depth(msgspec.Struct, gc=False):
-    U: Id
-    u: Id
-    E: int
-    b: Pairs
-    a: Pairs
-    pu: int = -1  # futures only
-    T: int = 0  # futures only
 
 
 class _Trade(msgspec.Struct, gc=False):
@@ -149,7 +139,6 @@ class _Snapshot(msgspec.Struct):
     T: int = 0  # futures only
 
 
-_depth = msgspec.json.Decoder(_Wrapped[_Depth]).decode
 _trade = msgspec.json.Decoder(_Wrapped[_Trade]).decode
 _aggregate_trade = msgspec.json.Decoder(_Wrapped[_AggregateTrade]).decode
 _book_ticker = msgspec.json.Decoder(_Wrapped[_BookTicker]).decode
@@ -376,15 +365,10 @@ def _answer(envelope: _Envelope) -> Event:
 
 
 def _handle_depth(listing: Listing, sequence: BookSequence) -> Handler:
-    instrument, price, quantity = listing.id, listing.price, listing.quantity
-    apply = sequence.delta
+    apply, read = sequence.delta, DepthReader(listing).read
 
     def handle(data: bytes) -> Sequence[Event]:
-        body = _depth(data).data
-        # `levels` written out: this is the line that market data waits for
-        bids = [(price[one], quantity[other]) for one, other in body.b]
-        asks = [(price[one], quantity[other]) for one, other in body.a]
-        return apply(BookDelta(instrument, bids, asks, body.U, body.u, body.pu, body.T or body.E))
+        return apply(read(data))
 
     return handle
 
