@@ -1,4 +1,4 @@
-"""Every call to a venue goes through here. Rule: what is held back was not sent; what has no answer in 5 s is unknown."""
+"""Every call to a venue. Rule: what is held back was not sent; what has no answer in five seconds is unknown."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
