@@ -69,7 +69,7 @@ async def deactivate(account_id: UUID, context: Context) -> AccountView:
     answer = await context.decide(propose)
     # every process keeps the account for a while; orders judged on what it keeps now fail in their commit
     await context.runtime.store.set_guard(context.origin, f"account:{account_id}")
-    context.runtime.references.forget_account(account_id)
+    context.runtime.references.forget_account(context.tenant_id, account_id)
     return answer
 
 

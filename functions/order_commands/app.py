@@ -48,7 +48,7 @@ async def create_order(command: CreateOrder, context: Context) -> OrderReceipt:
         answer = await context.decide(propose)
     except GuardFailed:
         Risk.of(context.runtime).forget_limits(command.account_id)
-        context.runtime.references.forget_account(command.account_id)
+        context.runtime.references.forget_account(context.tenant_id, command.account_id)
         raise
     Risk.of(context.runtime).count(facts, context.runtime.clock.monotonic())
     return answer

@@ -48,10 +48,10 @@ class References:
             rows = await self._store.find(Query("user_accounts", tenant_id, {"id": account_id}, limit=1))
             return rows[0] if rows else None
 
-        return await self._accounts.get(account_id, load)
+        return await self._accounts.get((tenant_id, account_id), load)
 
-    def forget_account(self, account_id: UUID) -> None:
-        self._accounts.drop(account_id)
+    def forget_account(self, tenant_id: UUID, account_id: UUID) -> None:
+        self._accounts.drop((tenant_id, account_id))
 
     async def instrument(self, instrument_id: str) -> Instrument | None:
         """The newest definition, or None."""

@@ -58,7 +58,8 @@ class MemoryStore:
         return self._append(commit)
 
     async def load(self, stream: StreamId, after_version: int = 0) -> Sequence[RecordedEvent]:
-        return self._streams.get(stream_key(stream), [])[after_version:]
+        events = self._streams.get(stream_key(stream), [])[after_version:]
+        return [event for event in events if event.stream.kind == stream.kind]
 
     async def read(
         self,

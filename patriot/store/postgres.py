@@ -1,7 +1,8 @@
 """The store on PostgreSQL. Rule: only the writer appends; a tenant's reads run under a role bound to that tenant."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -23,6 +24,7 @@ from patriot.store.api import (
 from patriot.store.batch import Entry
 from patriot.store.check import check_commit, check_query, guard_key
 from patriot.store.connections import (
+    LOST,
     Connection,
     Pool,
     Urls,
@@ -35,6 +37,8 @@ from patriot.store.record import recorded
 from patriot.store.select import select
 from patriot.store.tables import TABLES, Table
 from patriot.store.writer import Limits, Writer
+
+_CLOSE_SECONDS_MAX = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,11 @@ class PostgresStore:
     async def close(self) -> None:
         """Write what is queued, then close every connection."""
         await self._writer.close()
-        self._app.terminate()
-        self._system.terminate()
+        for pool in (self._app, self._system):
+            with suppress(*LOST):  # a read that does not end in time, or a server that is gone
+                async with asyncio.timeout(_CLOSE_SECONDS_MAX):
+                    await pool.close()
+            pool.terminate()
 
     async def commit(self, commit: Commit) -> Sequence[RecordedEvent]:
         return recorded(commit, await self._writer.write(Entry(commit, check_commit(commit))))
@@ -94,7 +101,7 @@ class PostgresStore:
     async def load(self, stream: StreamId, after_version: int = 0) -> Sequence[RecordedEvent]:
         async with self._as_tenant(stream.tenant_id) as connection:
             rows = await connection.fetch(sql.LOAD, stream.tenant_id, stream.id, after_version)
-        return [_event(row) for row in rows]
+        return [event for event in map(_event, rows) if event.stream.kind == stream.kind]
 
     async def read(
         self, after_position: int = 0, kinds: Sequence[str] = (), limit: int = 1000

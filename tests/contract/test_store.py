@@ -68,6 +68,12 @@ async def balance(store: Store, asset: str = "USDT", tenant: UUID = TENANT) -> t
 # Events
 
 
+async def test_stream_of_another_kind_under_the_same_id_is_empty(store: Store):
+    to = stream()
+    await store.commit(append(to, 0, 2))
+    assert await store.load(to._replace(kind="account")) == []
+
+
 @pytest.mark.requirement("P2")
 async def test_commit_returns_the_events_as_load_gives_them(store: Store):
     to = stream()
