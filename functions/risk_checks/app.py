@@ -47,9 +47,11 @@ async def set_limits(account_id: UUID, command: SetLimits, context: Context) -> 
     await context.own_account(account_id)
     scope = f"account:{account_id}"
     limits = command.model_dump(mode="json", exclude_none=True)
-    version = await context.runtime.store.set_guard(context.origin, scope)
-    row = {"scope": scope, "limits": limits, "updated_at": context.now(), "stream_version": version}
+    row_version = await context.runtime.store.set_guard(context.origin, scope)
+    row = {"scope": scope, "limits": limits, "updated_at": context.now(), "stream_version": row_version}
     await context.write([Row("risk_limits", row)])
+    # raised again: who read the first new version together with the old limits must fail in its commit
+    version = await context.runtime.store.set_guard(context.origin, scope)
     Risk.of(context.runtime).forget_limits(account_id)
     return LimitsView(scope=scope, version=version, limits=_shown(limits))
 

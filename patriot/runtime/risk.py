@@ -166,11 +166,14 @@ def _notional(instrument: Instrument, quantity: Decimal, price: Decimal | None) 
 
 
 def _merged(stored: dict[str, dict[str, Any]], scopes: list[str], version: int) -> Limits:
-    """Defaults, overridden by the platform's limits, overridden by the account's."""
-    values: dict[str, Any] = {}
-    for scope in scopes:
-        values |= {name: _number(value) for name, value in stored.get(scope, {}).items()}
-    return Limits(**values, version=version)
+    """Defaults, overridden by the platform's limits; the account's own replace defaults, but never loosen those."""
+    platform, account = (_numbers(stored.get(scope, {})) for scope in scopes)
+    own = {name: min(value, platform.get(name, value)) for name, value in account.items()}
+    return Limits(**{**platform, **own}, version=version)
+
+
+def _numbers(limits: dict[str, Any]) -> dict[str, Any]:
+    return {name: _number(value) for name, value in limits.items()}
 
 
 def _number(value: Any) -> Any:
