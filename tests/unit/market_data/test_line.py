@@ -352,3 +352,70 @@ async def test_line_failing_listener_does_not_end_the_line(world):
     await world.advance(5)
     assert world.line.connections_made == 2
     assert world.line.active is not None
+
+
+async def test_line_diffs_that_reach_the_new_connection_late_are_dropped(world):
+    world.line.rotate()
+    await world.advance(0.5)
+    world.exchange.depth()
+    await world.advance(0.6)  # in sync, within the overlap
+    _old, new = world.exchange.sockets
+    assert world.line.rotations == 0
+    late = []
+    new.push, push = late.append, new.push
+    for number in range(3):
+        world.exchange.depth(size=700 + number)
+    await world.advance(1)
+    assert world.line.rotations == 1
+    new.push = push
+    for message in late:
+        new.push(message)
+    world.exchange.depth(size=800)
+    await world.advance(0.5)
+    sequences = [one.sequence if isinstance(one, BookSnapshot) else one.last for one in world.books()]
+    assert sequences == sorted(sequences), "the book never goes back"
+    assert in_sync(world)
+    assert not world.lost_books
+
+
+async def test_line_trades_that_only_the_new_connection_got_are_not_lost(world):
+    world.exchange.trade()
+    world.line.rotate()
+    await world.advance(0.5)
+    world.exchange.depth()
+    await world.advance(0.6)
+    world.exchange.rest_is_down = True  # nobody can repair it later
+    world.exchange.sockets[0].push = lambda _: None
+    world.exchange.trade()
+    await world.advance(1)
+    assert world.line.rotations == 1
+    assert world.trade_ids() == [1, 2]
+
+
+async def test_line_trades_between_the_death_of_the_old_and_the_new_connection_are_filled(world):
+    world.exchange.trade()
+    await world.advance(0.1)
+    world.line.rotate()
+    world.exchange.sockets[0].cut()
+    world.exchange.trade()  # nobody hears it, and no later one tells of the hole
+    await world.advance(0.1)
+    world.exchange.depth()
+    await world.advance(3)
+    assert world.trade_ids() == [1, 2]
+
+
+async def test_line_old_connection_that_dies_in_the_overlap_leaves_no_hole(world):
+    world.exchange.trade()
+    world.line.rotate()
+    await world.settle()
+    assert len(world.exchange.open) == 2
+    world.exchange.sockets[0].cut()
+    await world.settle()
+    world.exchange.sockets[1].push = lambda _: None  # what is printed before the answer to the subscription
+    world.exchange.trade()
+    del world.exchange.sockets[1].push
+    await world.advance(0.1)
+    world.exchange.depth()
+    await world.advance(3)
+    assert world.line.rotations == 1
+    assert world.trade_ids() == [1, 2]
