@@ -70,6 +70,10 @@ class Book:
         found = self._engine.head(buy, limit)
         return None if found is None else (self._owners.get(found[0]), found[1], found[2])
 
+    def reach(self, buy: bool) -> int | None:  # noqa: FBT001
+        """Return the price that a taker must accept to meet anything, None where nothing stands on the other side."""
+        return self._engine.best_ask() if buy else self._engine.best_bid()
+
     def crossing(self, buy: bool, limit: int) -> Iterator[Taken]:  # noqa: FBT001
         """Yield what a taker would meet, first to last."""
         for ticket, price, size in self._engine.crossing(buy, limit):
@@ -79,7 +83,30 @@ class Book:
 
     def set_external(self, buy: bool, price: int, quantity: int) -> None:  # noqa: FBT001
         """Make `quantity` the external quantity at a price. The price must not cross the other side."""
-        tickets = [ticket for ticket in self._external[buy].pop(price, ()) if ticket in self._engine]
+        tickets = self._external[buy].get(price)
+        if tickets is None:
+            if quantity:
+                self._external[buy][price] = [self._enter(buy, price, quantity)]
+        elif len(tickets) == 1 and self._engine.left(tickets[0]) == self._totals[buy].get(price):
+            self._set_lone(buy, price, tickets[0], quantity)
+        else:
+            self._set_shared(buy, price, quantity)
+
+    def _set_lone(self, buy: bool, price: int, ticket: int, quantity: int) -> None:  # noqa: FBT001
+        """Nothing else stands at this price, so there is no queue to mind: nearly all levels, nearly always."""
+        difference = quantity - self._engine.left(ticket)
+        if not difference:
+            return
+        if quantity:
+            self._engine.resize(ticket, quantity)
+        else:
+            self._engine.cancel(ticket)
+            del self._external[buy][price]
+        self._change(buy, price, difference)
+
+    def _set_shared(self, buy: bool, price: int, quantity: int) -> None:  # noqa: FBT001
+        """What is new goes to the back; what disappears goes from the back."""
+        tickets = [ticket for ticket in self._external[buy].pop(price) if ticket in self._engine]
         missing = quantity - sum(map(self._engine.left, tickets))
         if missing > 0:
             tickets.append(self._enter(buy, price, missing))
@@ -122,6 +149,12 @@ class Book:
         bid, ask = self.best_bid or 0, self.best_ask or 0
         bids, asks = self._totals[True].get(bid, 0), self._totals[False].get(ask, 0)
         return Quote(self.instrument_id, bid, bids, ask, asks, self.sequence, time_ms)
+
+    def skip_delta(self) -> None:
+        """Nobody listens: count the delta without making it."""
+        if self._changed[True] or self._changed[False]:
+            self.sequence += 1
+            self._changed = {True: set(), False: set()}
 
     def take_delta(self, time_ms: int) -> BookDelta | None:
         """Return the levels changed since the last call as the next delta, None where there are none."""

@@ -117,8 +117,11 @@ class Cycle:
         return position_view(self._clearing, account, account.positions[instrument_id])
 
     def _publish_book(self, market: MarketState, book: Book) -> None:
+        if not self._events.hears_market(book.instrument_id):
+            book.skip_delta()
+            return
         delta = book.take_delta(self._execution.now_ms)
-        if delta is None or not self._events.hears_market(book.instrument_id):
+        if delta is None:
             return
         self._events.market(delta)
         quote = book.quote(self._execution.now_ms)

@@ -29,9 +29,9 @@ class External:
         for buy, levels in ((True, news.bids), (False, news.asks)):
             if isinstance(news, BookSnapshot):
                 self._remove_others(market, {price for price, _ in levels}, buy=buy)
-            self._set_levels(market, (level for level in levels if not level[1]), buy=buy)
+            self._remove(market, [price for price, quantity in levels if not quantity], buy=buy)
         for buy, levels in ((True, news.bids), (False, news.asks)):
-            self._set_levels(market, (level for level in levels if level[1]), buy=buy)
+            self._set_levels(market, [level for level in levels if level[1]], buy=buy)
 
     def quote(self, market: MarketState, quote: Quote) -> None:
         """Make the quote the whole external book."""
@@ -47,13 +47,20 @@ class External:
         self._execution.print_trade(market, trade)
 
     def _remove_others(self, market: MarketState, named: set[int], *, buy: bool) -> None:
-        gone = [(price, 0) for price in market.book.external_prices(buy) if price not in named]
-        self._set_levels(market, gone, buy=buy)
+        self._remove(market, [price for price in market.book.external_prices(buy) if price not in named], buy=buy)
+
+    def _remove(self, market: MarketState, prices: Iterable[int], *, buy: bool) -> None:
+        for price in prices:
+            market.book.set_external(buy, price, 0)
 
     def _set_levels(self, market: MarketState, levels: Iterable[tuple[int, int]], *, buy: bool) -> None:
+        book, reach = market.book, market.book.reach(buy)
         for price, quantity in levels:
-            left = self._flow(market, price, quantity, buy=buy, sweep=True)
-            market.book.set_external(buy, price, left)
+            left = quantity
+            if reach is not None and (price >= reach if buy else price <= reach):
+                left = self._flow(market, price, quantity, buy=buy, sweep=True)
+                reach = book.reach(buy)
+            book.set_external(buy, price, left)
 
     def _flow(self, market: MarketState, limit: int, quantity: int, *, buy: bool, sweep: bool) -> int:
         """Let anonymous flow meet the book up to `limit`; return what is left of it.

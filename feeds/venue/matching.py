@@ -89,6 +89,11 @@ class MatchingEngine:
         assert 0 < quantity <= self._left[ticket], "only a decrease keeps priority"
         self._left[ticket] = quantity
 
+    def resize(self, ticket: int, quantity: int) -> None:
+        """Change what is left of an order that stands alone at its price: there is no place in a queue to lose."""
+        assert quantity > 0 < self._left[ticket], "only a living order has a size"
+        self._left[ticket] = quantity
+
     def left(self, ticket: int) -> int:
         """Return what is left of an order, 0 where it is unknown."""
         return self._left.get(ticket, 0)

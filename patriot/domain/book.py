@@ -5,7 +5,7 @@ are thrown away when they reach the top, and the heap is rebuilt when most of it
 one dictionary write, a new price one heap push, and the best price is read at the top.
 """
 
-from heapq import heapify, heappop, heappush, nlargest, nsmallest
+from heapq import heapify, heappop, heappush
 
 from patriot.protocols.market import BookDelta, BookSnapshot, Level
 
@@ -60,8 +60,8 @@ class OrderBook:
 
     def top(self, depth: int) -> tuple[list[Level], list[Level]]:
         """The best `depth` levels of each side, best first."""
-        bids = [Level(price, self.bids[price]) for price in nlargest(depth, self.bids)]
-        asks = [Level(price, self.asks[price]) for price in nsmallest(depth, self.asks)]
+        bids = [Level(-key, self.bids[-key]) for key in _best(self._bid_heap, self.bids, -1, depth)]
+        asks = [Level(key, self.asks[key]) for key in _best(self._ask_heap, self.asks, 1, depth)]
         return bids, asks
 
     @property
@@ -112,3 +112,15 @@ class OrderBook:
     def _rebuild_asks(self) -> None:
         self._ask_heap = list(self.asks)
         heapify(self._ask_heap)
+
+
+def _best(heap: list[int], levels: dict[int, int], sign: int, depth: int) -> list[int]:
+    """The best `depth` keys (sign * price). They are taken out and put back; stale ones in their way are gone then."""
+    best: list[int] = []
+    while heap and len(best) < depth:
+        key = heappop(heap)
+        if sign * key in levels and key not in best[-1:]:
+            best.append(key)
+    for key in best:
+        heappush(heap, key)
+    return best
