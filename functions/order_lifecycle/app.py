@@ -59,8 +59,7 @@ async def record(report: VenueReport, context: Context) -> None:
     if order_id is None:
         log.warning("report about an order that is not ours", client_order_id=report.client_order_id)
         return
-    async with context.runtime.locks.hold((report.account_id, report.instrument)):
-        await context.decide(lambda: _propose(order_id, report, context))
+    await context.decide(lambda: _propose(order_id, report, context), turn=(report.account_id, report.instrument))
 
 
 async def _propose(order_id: UUID, report: VenueReport, context: Context) -> Proposal[None]:
@@ -77,7 +76,7 @@ async def _propose(order_id: UUID, report: VenueReport, context: Context) -> Pro
 
 async def _position_change(order: Order, fills: list[Filled], context: Context) -> Change:
     instrument = await context.instrument(order.instrument)
-    loaded = await context.load(POSITION, position_id(order.account_id, order.instrument))
+    loaded = await context.load(POSITION, position_id(order.account_id, order.instrument), in_turn=True)
     position, updates = loaded.state, list[Event]()
     for number, fill in enumerate(fills, loaded.version + 1):
         update = apply_fill(position, fill, side=order.side, instrument=instrument, leverage=Decimal(1))

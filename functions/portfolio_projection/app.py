@@ -15,7 +15,7 @@ from schemas.events import EVENTS, OrderEvent, PositionUpdated
 from schemas.reports import BalanceReport
 from schemas.topics import ACCOUNT_EVENTS, ORDER_EVENTS
 
-function = Function("portfolio-projection")
+function = Function("portfolio-projection", shows=True)
 
 ORDER_TYPES = tuple(kind for kind in EVENTS.values() if issubclass(kind, OrderEvent))
 

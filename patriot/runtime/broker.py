@@ -11,15 +11,15 @@ Messages that somebody waits for (venue reports) have lanes and workers of their
 worker of the others, so neither can starve the other. Handlers of such messages must not wait for messages themselves.
 
 Limits: `queue_max` messages; beyond it stored events stay in the outbox for the relay. Market data is conflated: the
-newest message of a lane replaces the waiting one. While many clients wait for an answer, deliveries step back.
+newest message of a lane replaces the waiting one. While many clients wait for an answer, deliveries step back, for at
+most `step_back_seconds_max` each: a burst is acknowledged first, and a lasting crowd cannot keep orders from moving.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -27,6 +27,7 @@ import structlog
 
 from patriot.runtime.clock import Clock
 from patriot.runtime.cloudevent import CloudEvent, encode, from_recorded
+from patriot.runtime.lanes import Delivery, Lane, LaneKey, Route, Tracker, Turns, Urgency
 from patriot.runtime.ports import Response
 from patriot.store.api import PUBLIC_TENANT, Commit, Origin, RecordedEvent, Row, Store
 from patriot.telemetry.metrics import metrics
@@ -44,48 +45,12 @@ Deliver = Callable[[str, str, bytes], Awaitable[Response]]
 
 
 @dataclass(slots=True)
-class _Tracker:
-    """Counts the deliveries of one message; `done` runs when all have ended."""
-
-    remaining: int
-    done: Callable[[], None]
-
-    def end_one(self) -> None:
-        self.remaining -= 1
-        if not self.remaining:
-            self.done()
-
-
-@dataclass(slots=True)
-class _Delivery:
-    consumer: str
-    path: str
-    topic: Topic
-    event: CloudEvent
-    body: bytes
-    tracker: _Tracker
-    attempts: int = 0
-
-
-@dataclass(slots=True)
 class BrokerLimits:
     queue_max: int = 50_000
     attempts_max: int = 8
     concurrency: int = 32
     waiting_clients_max: int = 8
-
-
-class _Key(NamedTuple):
-    """A lane: one consumer, one aggregate, and whether somebody waits for the deliveries."""
-
-    consumer: str
-    subject: str
-    awaited: bool
-
-
-@dataclass(slots=True)
-class _Lane:
-    waiting: deque[_Delivery] = field(default_factory=deque)
+    step_back_seconds_max: float = 1.0
 
 
 class Broker:
@@ -96,9 +61,9 @@ class Broker:
         self._store = store
         self._clock = clock
         self._limits = limits or BrokerLimits()
-        self._routes: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        self._lanes: dict[_Key, _Lane] = {}
-        self._ready: dict[bool, asyncio.Queue[_Key]] = {False: asyncio.Queue(), True: asyncio.Queue()}
+        self._routes: dict[tuple[str, str], list[Route]] = {}
+        self._lanes: dict[LaneKey, Lane] = {}
+        self._turns, self._awaited = Turns(), Turns()
         self._in_flight: set[str] = set()
         self._published: list[RecordedEvent] = []
         self._flush = asyncio.Event()
@@ -110,15 +75,15 @@ class Broker:
         self.waiting_clients: Callable[[], int] = lambda: 0
 
     # --- wiring ---
-    def subscribe(self, consumer: str, subscriptions: Sequence[dict[str, Any]]) -> None:
-        """Take what the part answers to GET /dapr/subscribe."""
+    def subscribe(self, consumer: str, subscriptions: Sequence[dict[str, Any]], *, shows: bool = False) -> None:
+        """Take what the part answers to GET /dapr/subscribe. `shows`: it only keeps read models (see lanes.py)."""
         for subscription in subscriptions:
             for rule in subscription["routes"]["rules"]:
                 kind = rule["match"].split('"')[1]
-                self._routes.setdefault((subscription["topic"], kind), []).append((consumer, rule["path"]))
+                self._routes.setdefault((subscription["topic"], kind), []).append(Route(consumer, rule["path"], shows))
 
     def start(self) -> None:
-        workers = [self._work(ready) for ready in self._ready.values() for _ in range(self._limits.concurrency)]
+        workers = [self._work(turns) for turns in (self._turns, self._awaited) for _ in range(self._limits.concurrency)]
         self._tasks = [asyncio.create_task(job) for job in (*workers, self._mark_published())]
 
     async def stop(self) -> None:
@@ -163,29 +128,32 @@ class Broker:
         if not routes:
             done()
             return
-        tracker, body = _Tracker(len(routes), done), encode(message)
-        for consumer, path in routes:
-            self._queue(_Delivery(consumer, path, topic, message, body, tracker), awaited=awaited)
+        tracker, body, now = Tracker(len(routes), done), encode(message), self._clock.monotonic()
+        for route in routes:
+            self._queue(Delivery(route, topic, message, body, tracker, now), awaited=awaited)
 
-    def _queue(self, delivery: _Delivery, *, awaited: bool) -> None:
-        key = _Key(delivery.consumer, delivery.event.subject or delivery.event.id, awaited)
+    def _queue(self, delivery: Delivery, *, awaited: bool) -> None:
+        key = delivery.lane(awaited=awaited)
         lane = self._lanes.get(key)
         self.pending += 1
         if lane is None:
-            lane = self._lanes[key] = _Lane()
-            self._ready[awaited].put_nowait(key)
+            lane = self._lanes[key] = Lane()
+            self._ready(key)
         elif not delivery.topic.durable and len(lane.waiting) > 1:
             self._end(lane.waiting.pop())  # the newest price replaces the one that still waits
         lane.waiting.append(delivery)
 
+    def _ready(self, key: LaneKey) -> None:
+        (self._awaited if key.urgency is Urgency.AWAITED else self._turns).put(key)
+
     # --- delivering ---
-    async def _work(self, ready: "asyncio.Queue[_Key]") -> None:
+    async def _work(self, turns: Turns) -> None:
         while True:
-            key = await ready.get()
-            if not key.awaited:
-                await self._step_back()
+            key = await turns.take()
             lane = self._lanes[key]
             delivery = lane.waiting[0]
+            if turns is self._turns:
+                await self._step_back(delivery)
             if await self._attempt(delivery):
                 lane.waiting.popleft()
                 self._end(delivery)
@@ -193,24 +161,29 @@ class Broker:
             else:
                 self._later(key, delivery.attempts)
 
-    def _next(self, key: _Key, lane: _Lane) -> None:
+    def _next(self, key: LaneKey, lane: Lane) -> None:
         if lane.waiting:
-            self._ready[key.awaited].put_nowait(key)
+            self._ready(key)
         else:
             del self._lanes[key]
 
-    def _end(self, delivery: _Delivery) -> None:
+    def _end(self, delivery: Delivery) -> None:
         self.pending -= 1
         delivery.tracker.end_one()
 
-    async def _step_back(self) -> None:
-        """Clients first: with many of them waiting, one delivery at a time, and slowly."""
-        if self.waiting_clients() <= self._limits.waiting_clients_max:
-            return
-        async with self._behind:
-            await self._clock.sleep(STEP_BACK_SECONDS)
+    async def _step_back(self, delivery: Delivery) -> None:
+        """Clients first: with many of them waiting, one delivery at a time, and slowly; but not for ever."""
+        if self._in_the_way(delivery):
+            async with self._behind:
+                if self._in_the_way(delivery):
+                    await self._clock.sleep(STEP_BACK_SECONDS)
 
-    async def _attempt(self, delivery: _Delivery) -> bool:
+    def _in_the_way(self, delivery: Delivery) -> bool:
+        if self.waiting_clients() <= self._limits.waiting_clients_max:
+            return False
+        return self._clock.monotonic() - delivery.queued_at < self._limits.step_back_seconds_max
+
+    async def _attempt(self, delivery: Delivery) -> bool:
         """Deliver once. True when this delivery has ended, well or in the dead-letter table."""
         delivery.attempts += 1
         self.deliveries += 1
@@ -221,12 +194,12 @@ class Broker:
             return await self._bury(delivery, reason)
         return False
 
-    async def _answer(self, delivery: _Delivery) -> tuple[str, str]:
+    async def _answer(self, delivery: Delivery) -> tuple[str, str]:
         try:
-            answer = await self._deliver(delivery.consumer, delivery.path, delivery.body)
+            answer = await self._deliver(delivery.route.consumer, delivery.route.path, delivery.body)
             status = str(orjson.loads(answer.body or b"{}").get("status", "SUCCESS")) if answer.status < 400 else ""
         except Exception as error:
-            log.exception("consumer raised", consumer=delivery.consumer, type=delivery.event.type)
+            log.exception("consumer raised", consumer=delivery.route.consumer, type=delivery.event.type)
             return "RETRY", repr(error)
         if answer.status == 404:
             return "DROP", "the consumer has no such route"
@@ -234,37 +207,37 @@ class Broker:
             return "RETRY", f"HTTP {answer.status}"
         return status, "the consumer asked for it"
 
-    def _later(self, key: _Key, attempts: int) -> None:
+    def _later(self, key: LaneKey, attempts: int) -> None:
         async def wait() -> None:
             doublings = min(attempts, BACKOFF_DOUBLINGS_MAX)
             await self._clock.sleep(min(BACKOFF_SECONDS * 2**doublings, BACKOFF_SECONDS_MAX))
-            self._ready[key.awaited].put_nowait(key)
+            self._ready(key)
 
         task = asyncio.create_task(wait())
         self._sleepers.add(task)
         task.add_done_callback(self._sleepers.discard)
 
-    async def _bury(self, delivery: _Delivery, reason: str) -> bool:
+    async def _bury(self, delivery: Delivery, reason: str) -> bool:
         """Write the dead letter. False when even that failed: the delivery stays and is tried again."""
         event = delivery.event
         tenant = _tenant(event.tenantid)
         row = {
-            "id": f"{delivery.consumer}:{event.id}",
+            "id": f"{delivery.route.consumer}:{event.id}",
             "topic": delivery.topic.name,
-            "consumer": delivery.consumer,
+            "consumer": delivery.route.consumer,
             "body": delivery.body,
             "error": reason,
             "attempts": delivery.attempts,
             "created_at": self._clock.now(),
         }
-        origin = Origin(tenant, f"service:{delivery.consumer}", event.correlationid, event.id)
+        origin = Origin(tenant, f"service:{delivery.route.consumer}", event.correlationid, event.id)
         try:
             await self._store.commit(Commit(origin, self._clock.now(), rows=[Row("dead_letters", row)], publish=False))
         except Exception:
-            log.exception("dead letter not written", consumer=delivery.consumer, type=event.type)
+            log.exception("dead letter not written", consumer=delivery.route.consumer, type=event.type)
             return False
-        metrics.dead_letters(delivery.topic.name, delivery.consumer).inc()
-        log.error("dead letter", consumer=delivery.consumer, type=event.type, id=event.id, reason=reason)
+        metrics.dead_letters(delivery.topic.name, delivery.route.consumer).inc()
+        log.error("dead letter", consumer=delivery.route.consumer, type=event.type, id=event.id, reason=reason)
         return True
 
     async def _mark_published(self) -> None:

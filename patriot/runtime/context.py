@@ -4,7 +4,8 @@
 decides again, five times at most. An event's postings and holds become balance changes here and nowhere else.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -31,6 +32,7 @@ from patriot.store.api import (
     NewEvent,
     Origin,
     Query,
+    RecordedEvent,
     Row,
     StreamId,
     VersionConflict,
@@ -142,10 +144,13 @@ class RequestContext:
         return replace(self, origin=Origin(self.tenant_id, self.origin.actor, identifier), idempotency=None)
 
     # --- reading ---
-    async def load(self, aggregate: Aggregate[State], aggregate_id: UUID) -> Loaded[State]:
-        """The aggregate's newest state; from this process's cache where it is known."""
+    async def load(self, aggregate: Aggregate[State], aggregate_id: UUID, *, in_turn: bool = False) -> Loaded[State]:
+        """The aggregate's newest state; from this process's cache where it is known.
+
+        `in_turn`: as it will be after what others who take turns at it have handed to the store (see `decide`).
+        """
         stream = StreamId(self.tenant_id, aggregate.kind, aggregate_id)
-        cached = self.runtime.states.get(stream)
+        cached = self.runtime.states.newest(stream) if in_turn else self.runtime.states.get(stream)
         if cached is not None and cached[0] >= self._version_told(stream):
             return Loaded(aggregate, stream, *cached)
         state: State | None = None
@@ -232,26 +237,49 @@ class RequestContext:
         )
 
     # --- deciding ---
-    async def decide(self, propose: Callable[[], Awaitable[Proposal[Result]]]) -> Result:
+    async def decide(self, propose: Callable[[], Awaitable[Proposal[Result]]], turn: Hashable | None = None) -> Result:
         """Load, decide, commit; on a lost race again. Returns the proposal's result once it is durable.
 
-        `propose` must be pure apart from `load`: it runs once per attempt.
+        `propose` must be pure apart from `load`: it runs once per attempt. Those who name the same `turn` propose one
+        after the other, each on top of what the one before has handed to the store, without waiting for its disk. If
+        that commit fails, so do those on top of it, by their versions, and they decide again.
         """
         for attempt in range(1, DECIDE_ATTEMPTS_MAX + 1):
-            proposal = await propose()
-            commit = self._commit(proposal)
+            decision = await (self._decided(propose) if turn is None else self._decided_in_turn(propose, turn))
             try:
-                recorded = await self.runtime.store.commit(commit)
-            except VersionConflict:
-                for change in proposal.changes:
-                    self.runtime.states.drop(change.loaded.stream)
-                if attempt == DECIDE_ATTEMPTS_MAX:
-                    raise
-                continue
-            self._follow(proposal, commit.occurred_at)
+                recorded = await decision.recorded
+            except BaseException as error:
+                self._forget(decision, lost=isinstance(error, VersionConflict))
+                if isinstance(error, VersionConflict) and attempt < DECIDE_ATTEMPTS_MAX:
+                    continue
+                raise
+            for loaded, version, state in decision.after:
+                self.runtime.states.put(loaded.stream, version, state)
             self.runtime.publisher.publish_recorded(recorded)
-            return proposal.result
+            return decision.proposal.result
         raise AssertionError("unreachable")
+
+    async def _decided(self, propose: Callable[[], Awaitable[Proposal[Result]]]) -> "_Decision[Result]":
+        proposal = await propose()
+        commit = self._commit(proposal)
+        return _Decision(proposal, _after(proposal, commit.occurred_at), self.runtime.store.commit(commit))
+
+    async def _decided_in_turn(
+        self, propose: Callable[[], Awaitable[Proposal[Result]]], turn: Hashable
+    ) -> "_Decision[Result]":
+        async with self.runtime.locks.hold(turn):
+            decision = await self._decided(propose)
+            for loaded, version, state in decision.after:
+                self.runtime.states.put_on_its_way(loaded.stream, version, state)
+            decision.recorded = asyncio.ensure_future(decision.recorded)  # tasks start in order: so do the commits
+        return decision
+
+    def _forget(self, decision: "_Decision[Any]", *, lost: bool) -> None:
+        for change in decision.proposal.changes:
+            if lost:
+                self.runtime.states.drop(change.loaded.stream)
+            else:
+                self.runtime.states.drop_on_its_way(change.loaded.stream)
 
     async def remember(self, status: int, response: bytes) -> None:
         """Keep the answer of a refused idempotent request, so that its repetition is refused alike.
@@ -299,12 +327,25 @@ class RequestContext:
             return None
         return IdempotencyRecord(self.user.user_id, request.route, request.key, request.body_hash, status, response)
 
-    def _follow(self, proposal: Proposal[Any], when: datetime) -> None:
-        for change in proposal.changes:
-            loaded, state = change.loaded, change.loaded.state
-            for version, event in enumerate(change.events, loaded.version + 1):
-                state = loaded.aggregate.fold(state, event, version, when)
-            self.runtime.states.put(loaded.stream, loaded.version + len(change.events), state)
+
+@dataclass(slots=True)
+class _Decision(Generic[Result]):
+    """A proposal on its way into the store: the states it leads to, and the store's answer."""
+
+    proposal: Proposal[Result]
+    after: Sequence[tuple[Loaded[Any], int, Any]]
+    recorded: Awaitable[Sequence[RecordedEvent]]
+
+
+def _after(proposal: Proposal[Any], when: datetime) -> list[tuple[Loaded[Any], int, Any]]:
+    """Loaded, and the version and state that its change leads to."""
+    states = []
+    for change in proposal.changes:
+        loaded, state = change.loaded, change.loaded.state
+        for version, event in enumerate(change.events, loaded.version + 1):
+            state = loaded.aggregate.fold(state, event, version, when)
+        states.append((loaded, loaded.version + len(change.events), state))
+    return states
 
 
 def _new(event: Event) -> NewEvent:

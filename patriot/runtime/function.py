@@ -36,11 +36,15 @@ Context = Annotated[RequestContext, Depends(context_of)]
 
 
 class Function:
-    """A small stateless HTTP app. `name` is the app id; `publishes` names the events that it may append."""
+    """A small stateless HTTP app. `name` is the app id; `publishes` names the events that it may append.
 
-    def __init__(self, name: str, *, publishes: Sequence[type[Event]] = ()) -> None:
+    `shows`: its handlers only keep read models. They need no order, and those who move orders go first.
+    """
+
+    def __init__(self, name: str, *, publishes: Sequence[type[Event]] = (), shows: bool = False) -> None:
         self.name = name
         self.publishes = tuple(publishes)
+        self.shows = shows
         self.router = APIRouter(tags=[name])
         self.internal = APIRouter(tags=[name], include_in_schema=False)
         self.subscriptions: list[Subscription] = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import random
 import secrets
 import socket
@@ -22,6 +23,7 @@ from patriot.store.open import open_store
 from patriot.venues.opening import open_venues
 
 KEY_FILE = "keys.json"
+GARBAGE_THRESHOLDS = (20_000, 20, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,22 @@ async def platform(settings: Settings) -> AsyncIterator[Platform]:
         host.runtime.spawn(open_venues(host.runtime), "open venues")
         async with serving(host, settings) as url:
             await host.start()
+            _settle_garbage_collector()
             try:
                 yield Platform(host, url)
             finally:
                 await host.stop()
+
+
+def _settle_garbage_collector() -> None:
+    """Keep collections short. What is here after the start stays for good: never look at it again.
+
+    With Python's defaults a thousand orders cost twenty young collections a second and a full one of 200 ms every few
+    seconds, a third of the time of an order. Nearly all garbage goes by reference counts; cycles can wait.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 def make_host(settings: Settings, store: Store) -> Host:

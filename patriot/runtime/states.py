@@ -1,4 +1,8 @@
-"""Folded aggregates of this process. Only a shortcut: the store checks every version at the append."""
+"""Folded aggregates of this process. Only a shortcut: the store checks every version at the append.
+
+Beside what is durable stands what is on its way: the state after commits that the store has not answered yet. Only
+those who take turns at a stream look at it (see RequestContext.decide); a commit that fails takes it away again.
+"""
 
 from collections import OrderedDict
 from typing import Any
@@ -7,21 +11,32 @@ from patriot.store.api import StreamId
 
 STATES_MAX = 100_000
 
+Entry = tuple[int, Any]
+
 
 class StateCache:
-    """Folded aggregates of this process, newest version each. A loser of a version race drops its entry."""
+    """Folded aggregates, newest version each. A loser of a version race drops its entry."""
 
     def __init__(self, states_max: int = STATES_MAX) -> None:
-        self._states: OrderedDict[StreamId, tuple[int, Any]] = OrderedDict()
+        self._states: OrderedDict[StreamId, Entry] = OrderedDict()
         self._states_max = states_max
+        self._on_their_way: dict[StreamId, Entry] = {}
 
-    def get(self, stream: StreamId) -> tuple[int, Any] | None:
+    def get(self, stream: StreamId) -> Entry | None:
         entry = self._states.get(stream)
         if entry is not None:
             self._states.move_to_end(stream)
         return entry
 
+    def newest(self, stream: StreamId) -> Entry | None:
+        """The state after everything that is on its way."""
+        return self._on_their_way.get(stream) or self.get(stream)
+
     def put(self, stream: StreamId, version: int, state: object) -> None:
+        """This version is durable."""
+        coming = self._on_their_way.get(stream)
+        if coming is not None and coming[0] <= version:
+            del self._on_their_way[stream]
         known = self._states.get(stream)
         if known is not None and known[0] > version:
             return
@@ -30,5 +45,12 @@ class StateCache:
         if len(self._states) > self._states_max:
             self._states.popitem(last=False)
 
+    def put_on_its_way(self, stream: StreamId, version: int, state: object) -> None:
+        self._on_their_way[stream] = (version, state)
+
+    def drop_on_its_way(self, stream: StreamId) -> None:
+        self._on_their_way.pop(stream, None)
+
     def drop(self, stream: StreamId) -> None:
         self._states.pop(stream, None)
+        self.drop_on_its_way(stream)
