@@ -82,5 +82,5 @@ def _perpetual(venue: str, base: str, *, tick: str, lot: str, minimum_notional: 
         maker_fee=Decimal(fees.maker),
         taker_fee=Decimal(fees.taker),
         maximum_leverage=125 if venue == "BINANCE" else 100,
-        maintenance_margin_rate=Decimal("0.004"),
+        maintenance_margin_rate=Decimal("0.004" if venue == "BINANCE" else "0.005"),
     )
