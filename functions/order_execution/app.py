@@ -30,6 +30,7 @@ REJECTED: Mapping[Request, Literal["cancel_rejected", "modify_rejected"]] = {
     "cancel": "cancel_rejected",
     "modify": "modify_rejected",
 }
+OPENING_LOOKS, OPENING_SECONDS = 300, 0.1
 ASK_AGAIN_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 
 function = Function("order-execution", publishes=(OrderSubmitStarted, OrderSubmitUnknown))
@@ -46,10 +47,10 @@ class VenueNotReady(Exception):
 @function.on(ORDER_EVENTS, OrderRouted)
 async def submit(event: OrderRouted, context: Context) -> None:
     """Send the order once."""
-    adapter = _adapter(await _order(event.order_id, context), context)  # before the right to send is taken
+    adapter = await _opened(await _order(event.order_id, context), context)  # before the right to send is taken
     order, may_send = await _start(event.order_id, context)
     if not may_send:
-        if order.status == "submitted":
+        if not order.ended:  # the crash may have come between two reports of one answer
             await _ask(order, adapter, context)
         return
     outcome = await adapter.create(_venue_order(order))
@@ -65,9 +66,10 @@ async def resolve_unknown(event: OrderSubmitUnknown, context: Context) -> None:
     for pause_seconds in ASK_AGAIN_SECONDS:
         await context.runtime.clock.sleep(pause_seconds)
         order = await _order(event.order_id, context)
-        if order.status != "unknown" or await _resolved(order, context):
+        if order.ended or await _resolved(order, context):
             return
-    raise StillUnknown(order.order_id)
+    if order.status == "unknown":
+        raise StillUnknown(order.order_id)
 
 
 @function.on(ORDER_EVENTS, OrderCancelRequested)
@@ -169,6 +171,15 @@ async def _order(order_id: UUID, context: Context) -> Order:
     loaded = await context.load(ORDER, order_id)
     assert loaded.state is not None, "its event exists, so does the order"
     return loaded.state
+
+
+async def _opened(order: Order, context: Context) -> VenueAdapter:
+    """The adapter of the order's route; at a start it may take some seconds to open. Raises VenueNotReady."""
+    for _ in range(OPENING_LOOKS):
+        if order.route in context.runtime.venues:
+            break
+        await context.runtime.clock.sleep(OPENING_SECONDS)
+    return _adapter(order, context)
 
 
 def _adapter(order: Order, context: Context) -> VenueAdapter:
