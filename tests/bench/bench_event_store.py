@@ -143,10 +143,10 @@ def order_append(store: Any) -> Append:
         change = api.BalanceChange(account, "USDT", Decimal(1), Decimal(1), required=Decimal(0))
         guards = (api.Guard("platform", 0), api.Guard(f"account:{account}", 0))
         answer = api.IdempotencyRecord(account, "POST /orders", f"{stream.hex}{version}", b"hash" * 8, 201, b"{}")
-        row = api.Row("orders", {"id": stream, "account_id": account, "status": "pending", "stream_version": version + 1})
+        values = {"id": stream, "account_id": account, "status": "pending", "stream_version": version + 1}
         to = api.Append(api.StreamId(tenant, "order", stream), version, (event,))
         events = await store.commit(
-            api.Commit(origin, now, (to,), (change,), (row,), guards, idempotency=answer)
+            api.Commit(origin, now, (to,), (change,), (api.Row("orders", values),), guards, idempotency=answer)
         )
         waiting.append(asyncio.ensure_future(store.published(events)))
         if len(waiting) > 2000:
