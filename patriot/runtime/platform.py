@@ -23,6 +23,7 @@ from patriot.store.open import open_store
 from patriot.venues.opening import open_venues
 
 KEY_FILE = "keys.json"
+HOUSEKEEPING_SECONDS = 60.0
 GARBAGE_THRESHOLDS = (20_000, 20, 100)
 
 
