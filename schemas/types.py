@@ -17,6 +17,7 @@ Exchange = Literal["BINANCE", "BYBIT", "COINBASE"]
 AccountMode = Literal["paper", "live"]
 
 MAX_DECIMALS = 18
+LARGEST = Decimal(10) ** MAX_DECIMALS
 PLAIN_NUMBER = r"^-?[0-9]{1,19}(\.[0-9]{1,18})?$"  # for documents; the check below leaves room for a better text
 _PLAIN = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,64})?")
 
@@ -32,7 +33,7 @@ def _no_float(value: object) -> object:
 def _bounded(value: Decimal) -> Decimal:
     if _decimals(value) > MAX_DECIMALS:
         raise ValueError(f"must have at most {MAX_DECIMALS} decimals")
-    if abs(value) > Decimal(10) ** 18:
+    if abs(value) > LARGEST:
         raise ValueError("must not be larger than 10^18")
     return value
 

@@ -40,8 +40,8 @@ STEP_BACK_SECONDS = 0.005
 
 log = structlog.get_logger()
 
-Deliver = Callable[[str, str, bytes], Awaitable[Response]]
-"""deliver(consumer app id, path, CloudEvent bytes) -> the answer."""
+Deliver = Callable[[str, str, bytes, str], Awaitable[Response]]
+"""deliver(consumer app id, path, CloudEvent bytes, correlation id) -> the answer."""
 
 
 @dataclass(slots=True)
@@ -104,14 +104,14 @@ class Broker:
 
     def publish_recorded(self, events: Sequence[RecordedEvent]) -> None:
         for event in events:
-            if event.id in self._in_flight or self.pending >= self._limits.queue_max:
+            message = from_recorded(event, "")
+            if message.id in self._in_flight or self.pending >= self._limits.queue_max:
                 continue
-            topic = TOPIC_OF[event.type]
-            self._in_flight.add(event.id)
-            self._send(topic, from_recorded(event, ""), partial(self._handled, event))
+            self._in_flight.add(message.id)
+            self._send(TOPIC_OF[event.type], message, partial(self._handled, event, message.id))
 
-    def _handled(self, event: RecordedEvent) -> None:
-        self._in_flight.discard(event.id)
+    def _handled(self, event: RecordedEvent, message_id: str) -> None:
+        self._in_flight.discard(message_id)
         self._published.append(event)
         self._flush.set()
 
@@ -196,7 +196,8 @@ class Broker:
 
     async def _answer(self, delivery: Delivery) -> tuple[str, str]:
         try:
-            answer = await self._deliver(delivery.route.consumer, delivery.route.path, delivery.body)
+            route, correlation_id = delivery.route, delivery.event.correlationid
+            answer = await self._deliver(route.consumer, route.path, delivery.body, correlation_id)
             status = str(orjson.loads(answer.body or b"{}").get("status", "SUCCESS")) if answer.status < 400 else ""
         except Exception as error:
             log.exception("consumer raised", consumer=delivery.route.consumer, type=delivery.event.type)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from patriot.domain.errors import DomainError
-from patriot.runtime.cloudevent import CloudEvent, InvalidCloudEvent, receive
+from patriot.runtime.cloudevent import BINARY_PREFIX, CloudEvent, InvalidCloudEvent, decode, receive
 from patriot.runtime.context import RequestContext
 from patriot.store.api import AlreadyProcessed
 from schemas.events import EVENTS
@@ -18,6 +18,8 @@ from schemas.reports import REPORTS
 from schemas.topics import Topic
 from schemas.types import Message
 from schemas.upcasters import MalformedEvent, decode_event
+
+BINARY_MARK = (BINARY_PREFIX + "specversion").encode()
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -35,7 +37,9 @@ class Subscription:
         return f"/events/{self.topic.name}/{self.type}"
 
 
-SUCCESS, RETRY, DROP = (f'{{"status":"{status}"}}'.encode() for status in ("SUCCESS", "RETRY", "DROP"))
+SUCCESS, RETRY, DROP = (
+    Response(f'{{"status":"{status}"}}', media_type="application/json") for status in ("SUCCESS", "RETRY", "DROP")
+)
 
 
 def delivery(subscription: Subscription) -> Callable[[Request], Awaitable[Response]]:
@@ -46,22 +50,28 @@ def delivery(subscription: Subscription) -> Callable[[Request], Awaitable[Respon
         if not context.caller:
             return Response(status_code=403)
         try:
-            event = context.event = receive(request.headers, await request.body())
+            event = context.event = await _event(request)
             if event.type != subscription.type:
                 raise InvalidCloudEvent(f"type is {event.type!r}, this route takes {subscription.type!r}")
             context.origin = event.origin
             await handler(decode_data(event), context)
         except AlreadyProcessed:
-            return _status(SUCCESS)
+            return SUCCESS
         except (InvalidCloudEvent, MalformedEvent, ValidationError, DomainError, ValueError) as error:
             log.warning("poison message", topic=subscription.topic.name, type=subscription.type, reason=str(error))
-            return _status(DROP)
+            return DROP
         except Exception as error:  # noqa: BLE001 - everything else may pass: the broker delivers again
             log.warning("delivery failed", topic=subscription.topic.name, type=subscription.type, reason=repr(error))
-            return _status(RETRY)
-        return _status(SUCCESS)
+            return RETRY
+        return SUCCESS
 
     return deliver
+
+
+async def _event(request: Request) -> CloudEvent:
+    body = await request.body()
+    binary = any(name == BINARY_MARK for name, _ in request.scope["headers"])
+    return receive(request.headers, body) if binary else decode(body)
 
 
 def _data_decoder(name: str) -> Callable[[CloudEvent], Message]:
@@ -69,7 +79,3 @@ def _data_decoder(name: str) -> Callable[[CloudEvent], Message]:
         return lambda event: decode_event(event.type, event.schemaversion, bytes(event.data))
     report = REPORTS[name]
     return lambda event: report.model_validate_json(bytes(event.data))
-
-
-def _status(body: bytes) -> Response:
-    return Response(body, media_type="application/json")

@@ -202,8 +202,9 @@ class Host:
         self._tasks: list[asyncio.Task[None]] = []
         self._access = access
 
-    async def _deliver(self, consumer: str, path: str, body: bytes) -> Response:
-        headers = {"content-type": CONTENT_TYPE, **self._access.service_headers(BROKER, consumer)}
+    async def _deliver(self, consumer: str, path: str, body: bytes, correlation_id: str) -> Response:
+        headers = {"content-type": CONTENT_TYPE, "x-correlation-id": correlation_id}
+        headers |= self._access.service_headers(BROKER, consumer)
         return await asgi.request(self.edges[consumer], "POST", path, headers, body)
 
     async def start(self) -> None:
