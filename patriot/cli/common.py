@@ -1,11 +1,18 @@
 """What every command gets: the data folder and the wanted form of output."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from patriot.cli.session import Client, connect
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Account = Annotated[
+    str | None,
+    typer.Option("--account", envvar="PATRIOT_ACCOUNT", help="Account id or its beginning. Default: the session's."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,18 +20,12 @@ class State:
     data_dir: Path
     as_json: bool
 
+    def client(self) -> Client:
+        return connect(self.data_dir, as_json=self.as_json)
 
-def state_of(context: typer.Context) -> State:
+
+def state_of(context: typer.Context, as_json: bool) -> State:
+    """`--json` may stand before the command or after it."""
     state = context.obj
     assert isinstance(state, State)
-    return state
-
-
-def client_of(context: typer.Context) -> Client:
-    state = state_of(context)
-    return connect(state.data_dir, as_json=state.as_json)
-
-
-def wants_json(context: typer.Context, here: bool) -> bool:
-    """`--json` may stand before the command or after it."""
-    return here or state_of(context).as_json
+    return replace(state, as_json=as_json or state.as_json)

@@ -8,10 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
+import msgspec
+from pydantic import ValidationError
 
+from patriot.cli.instance import require_free
 from patriot.cli.session import FILE, load
 from patriot.runtime import discovery
 from patriot.runtime.settings import Settings
+from patriot.store.embedded import EmbeddedServer
 from patriot.store.open import open_store
 
 DISK_BYTES_MIN = 1 << 30
@@ -21,7 +25,15 @@ Finding = Mapping[str, str]
 
 def run(folder: Path) -> list[Finding]:
     """All checks. States: well, note (works, but look), wrong."""
-    checks: tuple[Callable[[Path], Finding], ...] = (_python, _disk, _session_file, _parts, _platform, _database)
+    checks: tuple[Callable[[Path], Finding], ...] = (
+        _python,
+        _disk,
+        _settings,
+        _session_file,
+        _parts,
+        _platform,
+        _database,
+    )
     return [check(folder) for check in checks]
 
 
@@ -35,6 +47,8 @@ def _python(_: Path) -> Finding:
 
 def _disk(folder: Path) -> Finding:
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        return _finding("disk", "wrong", f"{existing} is not a folder", "choose another one with --data-dir")
     free = shutil.disk_usage(existing).free
     text = f"{free / 2**30:.1f} GiB free at {existing}"
     if not os.access(existing, os.W_OK):
@@ -44,12 +58,25 @@ def _disk(folder: Path) -> Finding:
     return _finding("disk", "well", text)
 
 
+def _settings(folder: Path) -> Finding:
+    try:
+        settings = Settings(data_dir=folder)
+    except ValidationError as error:
+        names = ", ".join(f"PATRIOT_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())
+        return _finding("settings", "wrong", names, "correct it in the environment or in .env")
+    return _finding("settings", "well", f"{settings.market} market, orders {settings.execution}")
+
+
 def _session_file(folder: Path) -> Finding:
     path = folder / FILE
-    if not path.exists():
+    if not path.is_file():
         return _finding("session", "note", "none yet", "start the platform once: make up")
     if path.stat().st_mode & 0o077:
         return _finding("session", "wrong", f"{path} is open to others", f"chmod 600 {path}")
+    try:
+        load(folder)
+    except msgspec.DecodeError:
+        return _finding("session", "wrong", f"{path} is damaged", "start the platform again: make up")
     return _finding("session", "well", str(path))
 
 
@@ -59,27 +86,41 @@ def _parts(_: Path) -> Finding:
 
 
 def _platform(folder: Path) -> Finding:
-    session = load(folder)
-    url = session.url if session else f"http://127.0.0.1:{Settings().port}"
     try:
-        prices = httpx.get(f"{url}/api/v1/prices", timeout=2).json()["prices"]
-    except (httpx.HTTPError, ValueError, KeyError):
-        return _finding("platform", "note", f"does not run at {url}", "start it: make up")
+        settings = Settings(data_dir=folder)
+        session = load(folder)
+    except (ValidationError, msgspec.DecodeError):
+        return _finding("platform", "note", "not asked", "correct the settings and the session first")
+    url = session.url if session else f"http://127.0.0.1:{settings.port}"
+    try:
+        prices = httpx.get(f"{url}/api/v1/prices", timeout=2, trust_env=False).json()["prices"]
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError):
+        return _not_running(settings, url)
     stale = [price["instrument"] for price in prices if price["stale"]]
     if stale:
         return _finding("platform", "wrong", f"stale prices: {', '.join(stale)}", "look into the log for the feed")
     return _finding("platform", "well", f"runs at {url}, {len(prices)} prices")
 
 
-def _database(folder: Path) -> Finding:
-    settings = Settings(data_dir=folder)
-    if not settings.database_url and not (folder / "postgres").exists():
-        return _finding("database", "note", "none yet", "start the platform once: make up")
+def _not_running(settings: Settings, url: str) -> Finding:
+    """Could it start?"""
     try:
+        require_free(settings.host, settings.port, "PATRIOT_PORT")
+        require_free("127.0.0.1", settings.venue_port, "PATRIOT_VENUE_PORT")
+    except OSError as error:
+        return _finding("platform", "wrong", f"does not run at {url}, and could not", str(error))
+    return _finding("platform", "note", f"does not run at {url}", "start it: make up")
+
+
+def _database(folder: Path) -> Finding:
+    try:
+        settings = Settings(data_dir=folder)
+        if not settings.database_url and not EmbeddedServer(folder / "postgres").folder.exists():
+            return _finding("database", "note", "none yet", "start the platform once: make up")
         depth = asyncio.run(_outbox_depth(settings))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         return _finding("database", "wrong", str(error), "see PATRIOT_DATABASE_URL and the server's log")
-    return _finding("database", "well", f"schema current, roles right, {depth} events to publish")
+    return _finding("database", "well", f"schema current, roles right, {depth:,} events to publish")
 
 
 async def _outbox_depth(settings: Settings) -> int:

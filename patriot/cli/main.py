@@ -6,34 +6,35 @@ from typing import Annotated
 import typer
 
 from patriot import __version__
-from patriot.cli import operate, orders, recordings, watch
+from patriot.cli import accounts, operate, orders, recordings, watch
 from patriot.cli.common import State
 
 app = typer.Typer(
     help="patriot: an open trading platform. Start it with `patriot up`, then look at `patriot portfolio`.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+operate.register(app)
 app.add_typer(orders.app, name="order")
-for family in (operate, watch, recordings):
-    family.register(app)
+watch.register(app)
+app.add_typer(accounts.app, name="accounts")
+recordings.register(app)
 
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(__version__)
+        typer.echo(f"patriot {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def options(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
-    data_dir: Annotated[Path, typer.Option(envvar="PATRIOT_DATA_DIR", help="where the platform keeps its data")] = Path(
-        ".patriot"
-    ),
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="and exit")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data_dir: Annotated[
+        Path, typer.Option(envvar="PATRIOT_DATA_DIR", help="Where the platform keeps its data.")
+    ] = Path(".patriot"),
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="And exit.")] = False,
 ) -> None:
     """Options of every command."""
     del version

@@ -2,112 +2,229 @@
 
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
-from patriot.cli.common import client_of, wants_json
-from patriot.cli.output import rows, show
+from patriot.cli import lookup
+from patriot.cli.common import Account, Json, State, state_of
+from patriot.cli.figures import average, moment, money, number
+from patriot.cli.output import REFUSED, show
 from patriot.cli.session import Client
+from patriot.cli.story import story, terms
+from patriot.cli.tables import STYLES, Column, figure, is_wide, plain_text, table, time_of
 
 app = typer.Typer(help="Create, modify, cancel, list and show orders.", no_args_is_help=True)
 
 ENDED = frozenset({"filled", "cancelled", "rejected", "expired"})
-COLUMNS = ("order_id", "instrument", "side", "order_type", "quantity", "price", "filled_quantity", "average_price")
-FULL = (*COLUMNS, "status", "reason")
+OPEN = "pending,submitted,accepted,partially_filled,unknown"
+ANSWERS_TO_MODIFY = frozenset({"order.modified", "order.modify_rejected"})
+ANSWERS_TO_CANCEL = frozenset({"order.cancel_rejected"})
+REFUSALS = frozenset({"order.rejected", "order.modify_rejected", "order.cancel_rejected"})
+FILLS = frozenset({"order.filled", "order.partially_filled"})
 POLL_SECONDS = 0.05
 
-Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
+OrderId = Annotated[str, typer.Argument(help="Order id, its first characters, or `last`.")]
+Key = Annotated[str | None, typer.Option(help="Idempotency key: with the same one nothing is done twice.")]
 
 
 def create(
     context: typer.Context,
-    instrument: Annotated[str, typer.Argument(help="for example BINANCE:BTC/USDT:USDT; see `patriot prices`")],
+    instrument: Annotated[str, typer.Argument(help="For example BINANCE:BTC/USDT:USDT; see `patriot prices`.")],
     side: Annotated[str, typer.Argument(help="buy or sell")],
-    quantity: Annotated[str, typer.Argument(help="in the base asset")],
-    price: Annotated[str | None, typer.Argument(help="limit price; none = market order")] = None,
+    quantity: Annotated[str, typer.Argument(help="In the base asset.")],
+    price: Annotated[str | None, typer.Argument(help="Limit price; none = market order.")] = None,
     order_type: Annotated[str | None, typer.Option("--type", help="stop, stop_limit, take_profit, …")] = None,
-    stop_price: Annotated[str | None, typer.Option(help="trigger of stop and take-profit orders")] = None,
-    time_in_force: Annotated[str, typer.Option(help="GTC, IOC, FOK or GTD")] = "GTC",
-    expire_at: Annotated[str | None, typer.Option(help="with GTD: 2026-12-31T00:00:00Z")] = None,
-    post_only: Annotated[bool, typer.Option(help="refuse to take liquidity")] = False,
-    reduce_only: Annotated[bool, typer.Option(help="never open or flip a position")] = False,
-    account: Annotated[str | None, typer.Option(help="account id; default: the session's")] = None,
-    wait: Annotated[float, typer.Option(help="seconds to wait for a fill or an end")] = 2.0,
+    stop_price: Annotated[str | None, typer.Option(help="Trigger of stop and take-profit orders.")] = None,
+    time_in_force: Annotated[str, typer.Option(help="GTC, IOC, FOK or GTD.")] = "GTC",
+    expire_at: Annotated[str | None, typer.Option(help="With GTD: 2026-12-31T00:00:00Z.")] = None,
+    post_only: Annotated[bool, typer.Option("--post-only", help="Refuse to take liquidity.")] = False,
+    reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Never open or flip a position.")] = False,
+    account: Account = None,
+    key: Key = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for a fill or an end.")] = 2.0,
     as_json: Json = False,
 ) -> None:
     """Place an order and show what became of it."""
-    client = client_of(context)
+    state = state_of(context, as_json)
+    client = state.client()
+    stop = "stop_limit" if price else "stop"
     body = {
-        "account_id": account or client.session.account_id,
-        "instrument": instrument,
-        "side": side,
+        "account_id": lookup.account_id(client, account),
+        "instrument": instrument.upper(),
+        "side": side.lower(),
         "quantity": quantity,
         "price": price,
-        "order_type": order_type or ("limit" if price else "market"),
+        "order_type": order_type or (stop if stop_price else "limit" if price else "market"),
         "stop_price": stop_price,
-        "time_in_force": time_in_force,
+        "time_in_force": time_in_force.upper(),
         "expire_at": expire_at,
         "post_only": post_only,
         "reduce_only": reduce_only,
     }
-    receipt = client.call("POST", "/orders", body, Idempotency_Key=str(uuid.uuid4()))
-    order = _settled(client, receipt["order_id"], wait)
-    show(order, as_json=wants_json(context, as_json), table=rows("", FULL, [order]))
+    answer = client.ask("POST", "/orders", body, Idempotency_Key=key or str(uuid.uuid4()))
+    if answer.is_error:
+        about = answer.status_code in {404, 422} and lookup.is_about_instrument(answer.json())
+        client.refuse(answer, lookup.instrument_hint(client, instrument.upper()) if about else "")
+    order_id = answer.json()["order_id"]
+    order = _settled(client, order_id, wait)
+    _report(state, order, _events(client, order_id))
 
 
 def modify(
     context: typer.Context,
-    order_id: str,
-    quantity: Annotated[str | None, typer.Option(help="the new total quantity")] = None,
-    price: Annotated[str | None, typer.Option(help="the new limit price")] = None,
-    wait: Annotated[float, typer.Option(help="seconds to wait for the venue's answer")] = 1.0,
+    order_id: OrderId,
+    quantity: Annotated[str | None, typer.Option(help="The new total quantity.")] = None,
+    price: Annotated[str | None, typer.Option(help="The new limit price.")] = None,
+    key: Key = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the venue's answer.")] = 2.0,
     as_json: Json = False,
 ) -> None:
     """Change quantity or price of an open order."""
-    client = client_of(context)
-    client.call("PATCH", f"/orders/{order_id}", {"quantity": quantity, "price": price})
-    time.sleep(wait)
-    order = client.call("GET", f"/orders/{order_id}")
-    show(order, as_json=wants_json(context, as_json), table=rows("", FULL, [order]))
+    state = state_of(context, as_json)
+    client = state.client()
+    order_id = lookup.order_id(client, order_id)
+    body = {"quantity": quantity, "price": price}
+    receipt = client.call("PATCH", f"/orders/{order_id}", body, Idempotency_Key=key or str(uuid.uuid4()))
+    _answered(state, client, receipt, ANSWERS_TO_MODIFY, wait)
 
 
 def cancel(
     context: typer.Context,
-    order_id: str,
-    wait: Annotated[float, typer.Option(help="seconds to wait for the venue's answer")] = 2.0,
+    order_id: OrderId,
+    key: Key = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the venue's answer.")] = 2.0,
     as_json: Json = False,
 ) -> None:
     """Cancel an order. Repeating it is harmless."""
-    client = client_of(context)
-    client.call("DELETE", f"/orders/{order_id}")
-    order = _settled(client, order_id, wait)
-    show(order, as_json=wants_json(context, as_json), table=rows("", FULL, [order]))
+    state = state_of(context, as_json)
+    client = state.client()
+    order_id = lookup.order_id(client, order_id)
+    receipt = client.call("DELETE", f"/orders/{order_id}", Idempotency_Key=key or str(uuid.uuid4()))
+    _answered(state, client, receipt, ANSWERS_TO_CANCEL, wait)
 
 
 def list_orders(
     context: typer.Context,
-    status: Annotated[str | None, typer.Option(help="comma-separated; `open` for all that are not over")] = None,
+    status: Annotated[str | None, typer.Option(help="Comma-separated; `open` = all that are not over.")] = None,
+    account: Account = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     as_json: Json = False,
 ) -> None:
     """The newest orders."""
-    wanted = "pending,submitted,accepted,partially_filled,unknown" if status == "open" else status
-    query = f"?limit={limit}" + (f"&status={wanted}" if wanted else "")
-    page = client_of(context).call("GET", "/orders" + query)
-    show(page, as_json=wants_json(context, as_json), table=rows("orders", FULL, page["orders"]))
+    state = state_of(context, as_json)
+    client = state.client()
+    query = f"?limit={limit}"
+    query += f"&status={OPEN if status == 'open' else status}" if status else ""
+    query += f"&account_id={lookup.account_id(client, account)}" if account else ""
+    page = client.call("GET", "/orders" + query)
+    show(page, as_json=state.as_json, text=table(columns(), page["orders"], empty="no orders"))
 
 
-def show_order(context: typer.Context, order_id: str, as_json: Json = False) -> None:
-    """One order and its events."""
-    client = client_of(context)
+def show_order(context: typer.Context, order_id: OrderId, as_json: Json = False) -> None:
+    """One order and its life."""
+    state = state_of(context, as_json)
+    client = state.client()
+    order_id = lookup.order_id(client, order_id)
     order = client.call("GET", f"/orders/{order_id}")
-    events = client.call("GET", f"/events/{order_id}")["events"]
-    if wants_json(context, as_json):
-        show({**order, "events": events}, as_json=True, table="")
-        return
-    show(order, as_json=False, table=rows("", FULL, [order]))
-    show(events, as_json=False, table=rows("events", ("version", "occurred_at", "type", "actor"), events))
+    events = _events(client, order_id)
+    show({**order, "events": events}, as_json=state.as_json, text=Group(_card(order), event_table(events)))
+
+
+def columns() -> Sequence[Column]:
+    """At 80 columns the id is cut to what is needed to name the order."""
+    return (
+        Column("order id", lambda order: order["order_id"] if is_wide() else lookup.short(order["order_id"])),
+        time_of("created_at"),
+        plain_text("instrument"),
+        plain_text("side"),
+        Column("type", lambda order: order["order_type"].replace("_", " "), wide=True),
+        Column("filled", _progress, right=True),
+        Column("price", _price, right=True),
+        Column("average", lambda order: average(order["average_price"]), right=True, wide=True),
+        Column("status", lambda order: Text(_status(order), STYLES.get(order["status"], ""))),
+        Column("reason", lambda order: order["reason"], wide=True),
+    )
+
+
+def event_table(events: Sequence[Mapping[str, Any]]) -> Any:
+    """What happened to one aggregate, a line an event."""
+    return table(
+        (
+            figure("version", "#"),
+            Column("time UTC", lambda event: event["occurred_at"][11:23] if not is_wide() else event["occurred_at"]),
+            Column("what happened", lambda event: story(event["type"], event["data"])),
+            plain_text("actor", wide=True),
+            plain_text("correlation_id", "correlation id", wide=True),
+        ),
+        events,
+        empty="no events",
+    )
+
+
+def _progress(order: Mapping[str, Any]) -> str:
+    filled, quantity = number(order["filled_quantity"]), number(order["quantity"])
+    return quantity if filled == quantity else f"{filled}/{quantity}"
+
+
+def _price(order: Mapping[str, Any]) -> str:
+    """At 80 columns one price: what it was filled at, else what it asks for."""
+    if not is_wide() and order["average_price"]:
+        return average(order["average_price"])
+    return number(order["price"] or order["stop_price"]) or "market"
+
+
+def _status(order: Mapping[str, Any]) -> str:
+    return "partial" if order["status"] == "partially_filled" else str(order["status"])
+
+
+def _card(order: Mapping[str, Any]) -> Text:
+    """An order in a few lines; ids whole, to be copied."""
+    status = order["status"]
+    card = Text.assemble((status.replace("_", " "), STYLES.get(status, "bold")), "  ", terms(order))
+    if order["average_price"]:
+        fees = f", fees {money(order['fees'])}" if order["fees"] != "0" else ""
+        card.append(f"\n  filled    {number(order['filled_quantity'])} at {average(order['average_price'])}{fees}")
+    if order["reason"]:
+        card.append(f"\n  reason    {order['reason']}")
+    card.append(f"\n  order id  {order['order_id']}\n  created   {moment(order['created_at'])} UTC")
+    return card
+
+
+def _report(state: State, order: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> None:
+    """Print what became of the order; a refusal by the venue is a failed command."""
+    show(order, as_json=state.as_json, text=Group(_card(order), *(_news(events))))
+    if events and events[-1]["type"] in REFUSALS:
+        raise typer.Exit(REFUSED)
+
+
+def _news(events: Sequence[Mapping[str, Any]]) -> list[Text]:
+    """The newest event, unless the card says the same."""
+    told = [event for event in events[-1:] if event["type"] not in FILLS]
+    return [Text(f"  {moment(event['occurred_at'])}  {story(event['type'], event['data'])}") for event in told]
+
+
+def _events(client: Client, order_id: str, after: int = 0) -> Sequence[Mapping[str, Any]]:
+    events: Sequence[Mapping[str, Any]] = client.call("GET", f"/events/{order_id}?after={after}")["events"]
+    return events
+
+
+def _answered(
+    state: State, client: Client, receipt: Mapping[str, Any], answers: frozenset[str], seconds: float
+) -> None:
+    """Wait for the venue's answer to the request of `receipt`, or for the order's end, and report."""
+    order_id, deadline = receipt["order_id"], time.monotonic() + seconds
+    while True:
+        events = _events(client, order_id, receipt["version"])
+        order = client.call("GET", f"/orders/{order_id}")
+        answer = [event for event in events if event["type"] in answers]
+        if answer or order["status"] in ENDED or time.monotonic() > deadline:
+            _report(state, order, answer or events)
+            return
+        time.sleep(POLL_SECONDS)
 
 
 def _settled(client: Client, order_id: str, seconds: float) -> Any:
@@ -128,5 +245,5 @@ for names, command in (
     (("list",), list_orders),
     (("show",), show_order),
 ):
-    for number, name in enumerate(names):
-        app.command(name, hidden=number > 0)(command)
+    for number_of_name, name in enumerate(names):
+        app.command(name, hidden=number_of_name > 0)(command)

@@ -1,68 +1,56 @@
-"""What commands print and how they end. With `--json` a command prints one JSON document and nothing else.
+"""What commands print and how they end. With `--json` stdout holds JSON documents and nothing else.
+
+A command that answers once prints one document; one that follows (`--follow`, `up`) prints one document a line.
 
 Exit codes, stable for scripts:
     0  done                             3  the platform does not run, or cannot be reached
     1  refused: the reason is printed   4  there is no such thing
-    2  wrong usage                      5  a check found something wrong (doctor, replay)
+    2  wrong usage                      5  a check found something wrong (doctor, rebuild, replay)
 """
 
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, NoReturn
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
-
-from patriot.domain.money import plain
+from rich.console import Console, RenderableType
+from rich.text import Text
 
 REFUSED, USAGE, UNREACHABLE, NOT_FOUND, UNSOUND = 1, 2, 3, 4, 5
+PIPED_WIDTH = 200  # who greps a table wants the whole of it
 
-console = Console(highlight=False)
+
+def _width() -> int | None:
+    return None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+
+
+console = Console(highlight=False, width=_width())
 errors = Console(stderr=True, highlight=False)
 
 
-def show(data: Any, *, as_json: bool, table: Table | str) -> None:
-    """Print `data` as JSON, or the table."""
+def show(data: Any, *, as_json: bool, text: RenderableType) -> None:
+    """Print `data` as JSON, or the text. A string is text, not markup: it may come from a venue."""
     if as_json:
         sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
-    else:
-        console.print(table)
+        return
+    console.print(Text(text) if isinstance(text, str) else text, soft_wrap=isinstance(text, str | Text))
 
 
-def rows(title: str, columns: Sequence[str], entries: Iterable[Mapping[str, Any]]) -> Table:
-    """A table of the named keys; missing values stay empty."""
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        table.add_column(column.replace("_", " "), justify="right" if column in NUMBERS else "left")
-    for entry in entries:
-        table.add_row(*(_cell(column, entry.get(column)) for column in columns))
-    return table
+def show_line(data: Any) -> None:
+    """Print `data` as JSON on a line of its own, at once: somebody may be reading along."""
+    sys.stdout.write(orjson.dumps(data, default=str).decode() + "\n")
+    sys.stdout.flush()
 
 
-NUMBERS = frozenset(
-    {"quantity", "price", "filled_quantity", "average_price", "fees", "bid", "ask", "last", "total", "reserved"}
-    | {"margin", "available", "mark_price", "unrealised_pnl", "realised_pnl", "version"}
-)
-_COLOURS = {"buy": "green", "sell": "red", "filled": "green", "rejected": "red", "unknown": "yellow"}
-
-
-def _cell(column: str, value: Any) -> str:
-    text = "" if value is None else plain(value) if isinstance(value, Decimal) else str(value)
-    if column.endswith(("_at", "as_of")):
-        text = text.partition("T")[2][:12].rstrip("Z") or text  # the day is seldom asked for, the width is
-    if column.endswith("pnl") and text:
-        return f"[{'red' if text.startswith('-') else 'green'}]{text}[/]"
-    colour = _COLOURS.get(text)
-    return f"[{colour}]{text}[/]" if colour else text
+def done(text: str) -> Text:
+    return Text.assemble(("✓ ", "green"), text)
 
 
 def fail(message: str, code: int, detail: Any = None, *, as_json: bool = False) -> NoReturn:
     """Say what is wrong and end the command."""
     if as_json:
-        sys.stdout.write(orjson.dumps({"error": message, "detail": detail}, default=str).decode() + "\n")
+        show_line({"error": message, "detail": detail})
     else:
-        errors.print(f"[red]✗[/] {message}")
+        errors.print(Text.assemble(("✗ ", "red"), message), soft_wrap=True)
     raise typer.Exit(code)

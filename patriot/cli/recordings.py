@@ -1,71 +1,105 @@
 """`patriot replay FILE…`: recorded market data through the whole platform."""
 
 import asyncio
+import importlib
+import pkgutil
+import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-from patriot.cli.common import wants_json
-from patriot.cli.orders import Json
+from patriot.cli.common import Json, state_of
+from patriot.cli.figures import money, signed, style_of
 from patriot.cli.output import REFUSED, UNSOUND, USAGE, errors, fail, show
-from patriot.protocols.errors import ProtocolError
-from patriot.replay import ReplayPlan, ReplayResult, replay
-from patriot.telemetry.logs import configure_logs
+
+if TYPE_CHECKING:
+    from patriot.replay import ReplayPlan, ReplayResult
 
 
 def run(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(help="recordings; several are played one after the other")],
-    strategy: Annotated[str, typer.Option(help="a name of the catalogue")] = "ema_cross",
-    parameters: Annotated[str, typer.Option(help="of the strategy, as JSON")] = '{"bar_seconds":1,"notional":"1000"}',
-    seed: Annotated[int, typer.Option(help="two replays with one seed are equal to the byte")] = 1,
+    files: Annotated[list[Path], typer.Argument(help="Recordings; several are played one after the other.")],
+    strategy: Annotated[str, typer.Option(help="A name of the catalogue.")] = "ema_cross",
+    parameters: Annotated[str, typer.Option(help="Of the strategy, as JSON.")] = '{"bar_seconds":1,"notional":"1000"}',
+    seed: Annotated[int, typer.Option(help="Two replays with one seed are equal to the byte.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Replay recordings with a strategy: orders, fills and a balanced ledger at the end."""
-    as_json = wants_json(context, as_json)
+    from patriot.protocols.errors import ProtocolError
+    from patriot.replay import ReplayPlan
+    from patriot.telemetry.logs import configure_logs
+
+    as_json = state_of(context, as_json).as_json
     missing = [str(path) for path in files if not path.is_file()]
     if missing:
         fail(f"no such file: {', '.join(missing)}", USAGE, as_json=as_json)
-    configure_logs(level="error", form="console")
-    plan = ReplayPlan(files, strategy, orjson.loads(parameters), seed)
+    _check_strategy(strategy, as_json=as_json)
+    configure_logs(level="error", form="console", stream=sys.stderr)
+    plan = ReplayPlan(files, strategy, _parameters(parameters, as_json=as_json), seed)
     started = time.perf_counter()
     try:
         result = _with_progress(plan)
-    except ProtocolError as error:
+    except (ProtocolError, OSError) as error:
         fail(str(error), REFUSED, as_json=as_json)
     seconds = time.perf_counter() - started
     data = {**asdict(result), "seconds": round(seconds, 3), "messages_per_second": int(result.messages / seconds)}
-    show(data, as_json=as_json, table=_table(result, seconds))
+    show(data, as_json=as_json, text=_table(result, seconds))
     if result.unbalanced:
-        fail(f"the ledger does not balance: {result.unbalanced}", UNSOUND, as_json=as_json)
+        raise typer.Exit(UNSOUND)
 
 
-def _with_progress(plan: ReplayPlan) -> ReplayResult:
-    columns = (TextColumn("replaying"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+def _check_strategy(name: str, *, as_json: bool) -> None:
+    folder = importlib.import_module("feeds.strategies.catalog").__path__
+    known = [info.name for info in pkgutil.iter_modules(folder)]
+    if name not in known:
+        fail(f"there is no strategy {name!r}; there are: {', '.join(known)}", USAGE, as_json=as_json)
+
+
+def _parameters(text: str, *, as_json: bool) -> dict[str, Any]:
+    try:
+        parameters = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        fail(f"--parameters is no JSON: {error}", USAGE, as_json=as_json)
+    if not isinstance(parameters, dict):
+        fail("--parameters must be a JSON object", USAGE, as_json=as_json)
+    return parameters
+
+
+def _with_progress(plan: "ReplayPlan") -> "ReplayResult":
+    from patriot.replay import replay
+
+    columns = (TextColumn("replaying"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as progress:
         task = progress.add_task("", total=sum(path.stat().st_size for path in plan.files))
         return asyncio.run(replay(plan, lambda count: progress.advance(task, count)))
 
 
-def _table(result: ReplayResult, seconds: float) -> Table:
-    table = Table(show_header=False, box=None)
-    statuses = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))
-    for name, text in (
-        ("recorded", f"{result.started_at:%Y-%m-%d %H:%M:%S} to {result.ended_at:%H:%M:%S} UTC"),
-        ("messages", f"{result.messages:,} in {seconds:.1f} s, {result.messages / seconds:,.0f} per second"),
-        ("orders", f"{result.orders} ({statuses}), {result.fills} fills"),
-        ("profit", f"{result.realised_pnl:,.2f} realised, {result.fees:,.2f} fees"),
-        ("ledger", "balanced" if not result.unbalanced else f"NOT balanced: {result.unbalanced}"),
-        ("events", f"{result.events:,}, hash {result.event_hash[:16]}"),
-    ):
-        table.add_row(f"[dim]{name}[/]", text)
+def _table(result: "ReplayResult", seconds: float) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, text in _lines(result, seconds).items():
+        table.add_row(Text(name, "dim"), text)
     return table
+
+
+def _lines(result: "ReplayResult", seconds: float) -> Mapping[str, str | Text]:
+    statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(result.statuses.items()))
+    pnl = result.realised_pnl
+    return {
+        "recorded": f"{result.started_at:%Y-%m-%d %H:%M:%S} to {result.ended_at:%H:%M:%S} UTC",
+        "messages": f"{result.messages:,} in {seconds:.1f} s, {result.messages / seconds:,.0f} per second",
+        "orders": f"{result.orders:,} ({statuses}), {result.fills:,} fills",
+        "profit": Text.assemble((signed(pnl), style_of(pnl)), f" realised, {money(result.fees)} fees"),
+        "ledger": Text("balanced", "green") if not result.unbalanced else Text(f"{result.unbalanced}", "bold red"),
+        "events": f"{result.events:,}, hash {result.event_hash[:16]}",
+    }
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,91 @@
+"""`patriot accounts …`: list, link, fund, deactivate. Rule: a credential is never an argument, others could read it."""
+
+import os
+import uuid
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from patriot.cli import lookup
+from patriot.cli.common import Account, Json, state_of
+from patriot.cli.figures import money
+from patriot.cli.output import done, show
+from patriot.cli.tables import Column, is_wide, plain_text, table
+
+app = typer.Typer(help="List, link, fund and deactivate exchange accounts.", no_args_is_help=True)
+
+COLUMNS = (
+    Column("account id", lambda account: account["account_id"]),
+    plain_text("exchange"),
+    plain_text("mode"),
+    plain_text("label"),
+    Column("state", lambda account: Text("active", "green") if account["active"] else Text("deactivated", "dim")),
+)
+
+
+def list_accounts(context: typer.Context, as_json: Json = False) -> None:
+    """Your accounts."""
+    state = state_of(context, as_json)
+    page = state.client().call("GET", "/accounts")
+    empty = "none; open a paper account: patriot accounts link BINANCE"
+    show(page, as_json=state.as_json, text=table(COLUMNS, page["accounts"], empty=empty))
+
+
+def link(
+    context: typer.Context,
+    exchange: Annotated[str, typer.Argument(help="BINANCE, BYBIT or COINBASE.")],
+    label: Annotated[str, typer.Option(help="What you call it.")] = "main",
+    live: Annotated[bool, typer.Option("--live", help="Real money. The key is asked for, or PATRIOT_API_KEY.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Open a paper account at the built-in venue, or link one of a real exchange."""
+    state = state_of(context, as_json)
+    body = {"exchange": exchange.upper(), "label": label, "mode": "live" if live else "paper"}
+    if live:
+        body["api_key"] = os.environ.get("PATRIOT_API_KEY") or typer.prompt("API key", err=True)
+        secret = os.environ.get("PATRIOT_API_SECRET")
+        body["api_secret"] = secret or typer.prompt("API secret", hide_input=True, err=True)
+    account = state.client().call("POST", "/accounts", body, Idempotency_Key=str(uuid.uuid4()))
+    text = f"{account['mode']} account {account['label']!r} at {account['exchange']}: {account['account_id']}"
+    show(account, as_json=state.as_json, text=done(text))
+
+
+def fund(
+    context: typer.Context,
+    asset: Annotated[str, typer.Argument(help="For example USDT.")],
+    amount: str,
+    account: Account = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key: with the same one nothing is done twice.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Put paper money into a paper account."""
+    state = state_of(context, as_json)
+    client = state.client()
+    account_id = lookup.account_id(client, account)
+    body = {"asset": asset.upper(), "amount": amount}
+    path = f"/accounts/{account_id}/funds"
+    funded = client.call("POST", path, body, Idempotency_Key=key or str(uuid.uuid4()))
+    name = funded["account_id"] if is_wide() else lookup.short(funded["account_id"])
+    text = f"{money(amount, body['asset'])} {body['asset']} put into {funded['label']!r} ({name})"
+    show({**funded, **body}, as_json=state.as_json, text=done(text))
+
+
+def deactivate(
+    context: typer.Context,
+    account: Annotated[str, typer.Argument(help="Account id or its beginning.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Stop trading on an account. Its history stays."""
+    state = state_of(context, as_json)
+    client = state.client()
+    account_id = lookup.account_id(client, account)
+    if not yes:
+        typer.confirm(f"Stop trading on account {account_id}?", abort=True, err=True)
+    ended = client.call("DELETE", f"/accounts/{account_id}", Idempotency_Key=str(uuid.uuid4()))
+    show(ended, as_json=state.as_json, text=done(f"account {ended['label']!r} trades no more"))
+
+
+for name, command in (("list", list_accounts), ("link", link), ("fund", fund), ("deactivate", deactivate)):
+    app.command(name)(command)

@@ -1,0 +1,95 @@
+"""What happened, in one line: the human text of every event type. Rule: the line says nothing the event does not."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from patriot.cli.figures import money, number, signed
+
+Data = Mapping[str, Any]
+
+
+def story(kind: str, data: Data) -> str:
+    """The line of one event."""
+    tell = _STORIES.get(kind)
+    return tell(data) if tell is not None else kind.partition(".")[2].replace("_", " ")
+
+
+def terms(order: Data) -> str:
+    """What was ordered: buy 0.01 BINANCE:BTC/USDT:USDT limit 59,000 GTC."""
+    words = [order["side"], number(order["quantity"]), order["instrument"], order["order_type"].replace("_", " ")]
+    words += [number(order["price"])] if order.get("price") else []
+    words += [f"trigger {number(order['stop_price'])}"] if order.get("stop_price") else []
+    words += [order["time_in_force"]] if order["order_type"] != "market" else []
+    words += [name.replace("_", "-") for name in ("post_only", "reduce_only") if order.get(name)]
+    return " ".join(words)
+
+
+def _created(data: Data) -> str:
+    holds = [hold for hold in data["holds"] if Decimal(hold["reserved"])]
+    held = [f"{money(hold['reserved'], hold['asset'])} {hold['asset']}" for hold in holds]
+    return f"created: {terms(data)}" + (f", reserves {' and '.join(held)}" if held else "")
+
+
+def _wish(data: Data) -> str:
+    return number(data["quantity"]) + (f" at {number(data['price'])}" if data.get("price") else "")
+
+
+def _because(data: Data) -> str:
+    text = " ".join(part for part in (data.get("code"), data.get("reason")) if part)
+    return f": {text}" if text else ""
+
+
+def _fill(data: Data) -> str:
+    fee = f"fee {money(data['fee'], data['fee_asset'])} {data['fee_asset']}"
+    text = f"filled {number(data['quantity'])} at {number(data['price'])} ({data['trade_id']}), {fee}"
+    return text + (f"; {data['reason']}" if data.get("reason") else "")
+
+
+def _position(data: Data) -> str:
+    quantity = Decimal(data["quantity"])
+    now = "flat"
+    if quantity:
+        side = "long" if quantity > 0 else "short"
+        now = f"{side} {number(abs(quantity))} at {number(data['average_price'])}"
+    earned = f", realised {signed(data['realised_pnl'])}" if Decimal(data["realised_pnl"]) else ""
+    return f"{data['side']} {number(data['fill_quantity'])} at {number(data['price'])}: {now}{earned}"
+
+
+def _adjusted(data: Data) -> str:
+    asset = data["asset"]
+    return (
+        f"{signed(data['difference'], asset)} {asset}: the venue says {money(data['venue_balance'], asset)}"
+        f" ({data['reason']})"
+    )
+
+
+def _profile(data: Data) -> str:
+    return f"profile changed: base currency {data['base_currency']}"
+
+
+_STORIES: Mapping[str, Callable[[Data], str]] = {
+    "order.created": _created,
+    "order.routed": lambda data: f"routed to {data['route']}",
+    "order.submit_started": lambda data: f"sent to the venue as {data['client_order_id']}, attempt {data['attempt']}",
+    "order.submit_unknown": lambda data: f"the venue's answer is not known, asking it{_because(data)}",
+    "order.accepted": lambda data: f"accepted by the venue as {data['venue_order_id']}",
+    "order.modify_requested": lambda data: f"change to {_wish(data)} asked for",
+    "order.modified": lambda data: f"changed to {_wish(data)}",
+    "order.modify_rejected": lambda data: f"change refused{_because(data)}",
+    "order.cancel_requested": lambda data: f"cancel asked for{_because(data)}",
+    "order.cancel_rejected": lambda data: f"cancel refused{_because(data)}",
+    "order.partially_filled": lambda data: f"{_fill(data)}, in all {number(data['filled_quantity'])}",
+    "order.filled": _fill,
+    "order.cancelled": lambda data: f"cancelled{_because(data)}",
+    "order.rejected": lambda data: f"rejected by the venue{_because(data)}",
+    "order.expired": lambda data: f"expired{_because(data)}",
+    "position.updated": _position,
+    "account.linked": lambda data: f"{data['mode']} account {data['label']!r} at {data['exchange']} linked",
+    "account.credentials_rotated": lambda _: "credentials rotated",
+    "account.deactivated": lambda _: "deactivated",
+    "account.funded": lambda data: f"{signed(data['amount'], data['asset'])} {data['asset']} from {data['source']}",
+    "account.balance_adjusted": _adjusted,
+    "user.registered": lambda data: f"{data['username']!r} registered as {data['role']}",
+    "user.profile_changed": _profile,
+}
