@@ -3,7 +3,7 @@
 No I/O, no tasks, no clock of its own: each method runs to its end without giving way, so it is atomic.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,9 +25,11 @@ from patriot.store.api import (
 from patriot.store.check import CheckedRow, check_commit, check_query, guard_key
 from patriot.store.plan import AnswerKey, Facts, Plan, StreamKey, answer_key, stream_key
 from patriot.store.record import ANSWER_HOURS, recorded
-from patriot.store.tables import TABLES, Table
+from patriot.store.tables import TABLES, ColumnType, Table
 
+_COLLECTIONS = (list, tuple, set, frozenset)
 _START = datetime(1970, 1, 1, tzinfo=UTC)
+_INDEXED = {"orders": "status"}  # risk asks for the open orders before each new one; the closed ones pile up
 
 
 class MemoryStore:
@@ -44,6 +46,7 @@ class MemoryStore:
         self._snapshots: dict[StreamId, Snapshot] = {}
         self._leases: dict[str, Lease] = {}
         self._rows: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {name: {} for name in TABLES}
+        self._index: dict[tuple[str, Any], dict[tuple[Any, ...], dict[str, Any]]] = {}  # (table, value) -> rows
 
     async def commit(self, commit: Commit) -> Sequence[RecordedEvent]:
         rows = check_commit(commit)
@@ -99,11 +102,12 @@ class MemoryStore:
 
     async def find(self, query: Query) -> Sequence[Mapping[str, Any]]:
         table = check_query(query)
-        rows = [row for row in self._rows_of(table) if _matches(table, row, query)]
+        rows = [row for row in self._candidates(table, query) if _matches(table, row, query)]
         for name in reversed(query.order_by):
             column = name.removeprefix("-")
-            rows.sort(key=lambda row: (row[column] is None, row[column]), reverse=name.startswith("-"))
-        return [_shown(table, row) for row in rows[: query.limit]]
+            rows.sort(key=lambda row: (row.get(column) is None, row.get(column)), reverse=name.startswith("-"))
+        columns = table.all_columns
+        return [_shown(columns, row) for row in rows[: query.limit]]
 
     async def set_guard(self, origin: Origin, scope: str, *, halted: bool | None = None) -> int:
         key = guard_key(origin.tenant_id, scope)
@@ -131,6 +135,7 @@ class MemoryStore:
         for table in TABLES.values():
             if table.disposable:
                 self._rows[table.name].clear()
+        self._index.clear()
         self._facts.balances.clear()
 
     async def close(self) -> None:
@@ -170,7 +175,12 @@ class MemoryStore:
         stored = self._rows[row.table.name].setdefault(row.key, {})
         version = row.table.version
         if not stored or version is None or stored[version] < row.values[version]:
+            indexed = _INDEXED.get(row.table.name)
+            if indexed:
+                self._index.get((row.table.name, stored.get(indexed)), {}).pop(row.key, None)
             stored.update(row.values)
+            if indexed:
+                self._index.setdefault((row.table.name, stored.get(indexed)), {})[row.key] = stored
 
     def _append(self, commit: Commit) -> Sequence[RecordedEvent]:
         events = recorded(commit, len(self._events) + 1)
@@ -181,8 +191,14 @@ class MemoryStore:
                 self._outbox[event.position] = event
         return events
 
-    def _rows_of(self, table: Table) -> Sequence[dict[str, Any]]:
-        return [{name: row.get(name) for name in table.all_columns} for row in self._rows[table.name].values()]
+    def _candidates(self, table: Table, query: Query) -> Iterable[dict[str, Any]]:
+        """All rows that could match: by the index where there is one."""
+        indexed = _INDEXED.get(table.name)
+        if indexed is None or indexed not in query.where:
+            return self._rows[table.name].values()
+        wanted = query.where[indexed]
+        values = wanted if isinstance(wanted, _COLLECTIONS) else (wanted,)
+        return (row for value in dict.fromkeys(values) for row in self._index.get((table.name, value), {}).values())
 
 
 def _taken_or_renewed(stored: Lease | None, wanted: Lease, now: datetime) -> Lease | None:
@@ -197,13 +213,14 @@ def _matches(table: Table, row: Mapping[str, Any], query: Query) -> bool:
     if table.tenant and query.tenant_id is not None and row["tenant_id"] != query.tenant_id:
         return False
     return all(
-        row[name] in wanted if isinstance(wanted, (list, tuple, set, frozenset)) else row[name] == wanted
+        row.get(name) in wanted if isinstance(wanted, _COLLECTIONS) else row.get(name) == wanted
         for name, wanted in query.where.items()
     )
 
 
-def _shown(table: Table, row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {
-        name: orjson.loads(value) if value is not None and table.all_columns[name] == "jsonb" else value
-        for name, value in row.items()
-    }
+def _shown(columns: Mapping[str, ColumnType], row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: _decoded(kind, row.get(name)) for name, kind in columns.items()}
+
+
+def _decoded(kind: ColumnType, value: Any) -> Any:
+    return orjson.loads(value) if value is not None and kind == "jsonb" else value
