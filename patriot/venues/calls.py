@@ -1,4 +1,4 @@
-"""Every call to a venue. Rule: what is held back was not sent; what has no answer in five seconds is unknown."""
+"""Every call to a venue. Rule: what is held back was not sent; what has no answer in time is unknown."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ import ccxt
 import structlog
 
 from patriot.runtime.clock import Clock
-from patriot.venues.connections import TIMEOUT_SECONDS, Connections
+from patriot.venues.connections import Connections
 from patriot.venues.dialect import Dialect
 from patriot.venues.gate import Gate, Held, Step
 from patriot.venues.outcomes import Meaning, judge
@@ -57,7 +57,7 @@ class Calls:
         gate = self.gate(dialect, kind)
         await self._enter(gate, step, dialect.weights[step])
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._connections.timeout_seconds):
                 result = await call()
         except Exception as error:
             await self._failed(gate, dialect, exchange, kind, error)

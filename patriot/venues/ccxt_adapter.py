@@ -5,7 +5,6 @@ even a refused one. What no answer has proved is asked for: open orders, then hi
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -30,8 +29,8 @@ from patriot.venues.binance import Binance
 from patriot.venues.bybit import Bybit
 from patriot.venues.calls import Calls, NotSent
 from patriot.venues.coinbase import Coinbase
-from patriot.venues.connections import Connections, Logins
-from patriot.venues.dialect import AT_MARKET, Dialect, figure, kind_of, symbol_of
+from patriot.venues.connections import TIMEOUT_SECONDS, Connections, Logins
+from patriot.venues.dialect import AT_MARKET, CONDITIONAL, Dialect, figure, kind_of, symbol_of
 from patriot.venues.endpoints import VenueEndpoints
 from patriot.venues.gate import Step
 from patriot.venues.outcomes import Meaning, Verdict, judge
@@ -40,6 +39,8 @@ from schemas.types import Side
 
 DIALECTS: Final[dict[str, Dialect]] = {dialect.venue: dialect for dialect in (Binance(), Bybit(), Coinbase())}
 
+Look = Callable[[], Awaitable[OrderState | NotFound | Unknown]]
+
 ASK_SECONDS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 """After a command that was only acknowledged: when to look whether it has taken effect."""
 
@@ -47,9 +48,11 @@ ASK_SECONDS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 class CcxtAdapter:
     """`patriot.domain.venue.VenueAdapter` for Binance, Bybit and Coinbase, at the given endpoints."""
 
-    def __init__(self, logins: Logins, endpoints: VenueEndpoints, clock: Clock) -> None:
+    def __init__(
+        self, logins: Logins, endpoints: VenueEndpoints, clock: Clock, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         self.endpoints = endpoints
-        self.connections = Connections(DIALECTS, logins, endpoints, clock.monotonic)
+        self.connections = Connections(DIALECTS, logins, endpoints, clock.monotonic, timeout_seconds)
         self._clock = clock
         self._calls = Calls(self.connections, clock)
 
@@ -78,7 +81,7 @@ class CcxtAdapter:
         answer = await self._command("create", dialect, exchange, kind, send)
         if isinstance(answer, Verdict):
             return await self._duplicate(ref) if answer.meaning is Meaning.DUPLICATE else answer.outcome()
-        return answer if isinstance(answer, Rejected) else _created(ref, answer)
+        return answer if isinstance(answer, Rejected) else await self._created(dialect, exchange, order, answer)
 
     async def modify(self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: Side) -> Outcome:
         try:
@@ -102,7 +105,9 @@ class CcxtAdapter:
         venue_order_id = str(answer.get("id") or ref.venue_order_id)
         if not dialect.acknowledges:
             return Accepted(venue_order_id)
-        return await self._once(ref, lambda state: state.quantity == quantity and price in {None, state.price})
+        return await self._once(
+            partial(self.query, ref), lambda state: state.quantity == quantity and price in {None, state.price}
+        )
 
     async def cancel(self, ref: OrderRef) -> Outcome:
         """Accepted always carries the state that proves the end; an acknowledgement alone is none."""
@@ -120,7 +125,7 @@ class CcxtAdapter:
         state = _readable(ref, answer)
         if state is not None and state.status != "open" and is_whole(state):
             return Accepted(state.ref.venue_order_id, state)
-        return await self._once(ref, lambda state: state.status != "open")
+        return await self._once(partial(self.query, ref), lambda state: state.status != "open")
 
     # --- questions ---
     async def query(self, ref: OrderRef) -> OrderState | NotFound | Unknown:
@@ -175,8 +180,7 @@ class CcxtAdapter:
         if order is None:
             trades = await self._calls.ask("trades", dialect, exchange, kind, lambda: dialect.trades(exchange, ref))
             return Unknown(f"{len(trades)} trades of an order that is in no list") if trades else NotFound()
-        state = await self._with_trades(dialect, exchange, ref, order)
-        return state if is_whole(state) else Unknown("the trades do not add up to the filled quantity yet")
+        return _whole(await self._with_trades(dialect, exchange, ref, order))
 
     async def _with_trades(self, dialect: Dialect, exchange: Any, ref: OrderRef, order: Structure) -> OrderState:
         state = order_state(ref, order)
@@ -186,14 +190,44 @@ class CcxtAdapter:
         trades = await self._calls.ask("trades", dialect, exchange, kind, lambda: dialect.trades(exchange, state.ref))
         return order_state(ref, order, trades)
 
-    async def _once(self, ref: OrderRef, reached: Callable[[OrderState], bool]) -> Accepted | Unknown:
+    async def _created(self, dialect: Dialect, exchange: Any, order: VenueOrder, answer: Structure) -> Outcome:
+        """Accepted once the venue has named the order. What the answer leaves open (a bare acknowledgement, trades
+        that it does not tell) is asked for; where even that tells nothing, the private stream will.
+        """
+        venue_order_id = str(answer.get("id") or "")
+        if not venue_order_id:
+            return Unknown("an answer without an order id")
+        ref = OrderRef(order.account_id, order.instrument, order.client_order_id, venue_order_id)
+        state = _readable(ref, answer)
+        if state is None or not _is_settled(order, state):
+            is_over = state is not None and state.status != "open"
+            look = partial(self._complete, dialect, exchange, ref, answer) if is_over else partial(self.query, ref)
+            told = await self._once(look, partial(_is_settled, order))
+            state = told.state if isinstance(told, Accepted) else None
+        if state is not None and state.status == "rejected" and not state.executions:
+            return Rejected("venue", state.reason)
+        return Accepted(venue_order_id, state)
+
+    async def _complete(
+        self, dialect: Dialect, exchange: Any, ref: OrderRef, order: Structure
+    ) -> OrderState | NotFound | Unknown:
+        """An order that is over, as it was told, with its trades."""
+        try:
+            return _whole(await self._with_trades(dialect, exchange, ref, order))
+        except Exception as error:  # noqa: BLE001 - an answer that fails in any way proves nothing
+            return _unknown(error)
+
+    async def _once(self, look: Look, reached: Callable[[OrderState], bool]) -> Accepted | Unknown:
         """Look until the order is as it was asked for, or over."""
         answer: OrderState | NotFound | Unknown = Unknown("not asked")
+        deadline = self._clock.monotonic() + sum(ASK_SECONDS)
         for pause_seconds in ASK_SECONDS:
             await self._clock.sleep(pause_seconds)
-            answer = await self.query(ref)
+            answer = await look()
             if isinstance(answer, OrderState) and reached(answer):
                 return Accepted(answer.ref.venue_order_id, answer)
+            if self._clock.monotonic() > deadline:
+                break
         return answer if isinstance(answer, Unknown) else Unknown("acknowledged, without effect so far")
 
     async def _duplicate(self, ref: OrderRef) -> Outcome:
@@ -227,16 +261,15 @@ class CcxtAdapter:
         return dialect.wallets if self.endpoints.mode == "live" else dialect.wallets[-1:]
 
 
-def _created(ref: OrderRef, answer: Structure) -> Outcome:
-    """Accepted once the venue has named the order; with its state only where that is told to the last fill."""
-    venue_order_id = str(answer.get("id") or "")
-    if not venue_order_id:
-        return Unknown("an answer without an order id")
-    named = replace(ref, venue_order_id=venue_order_id)
-    state = _readable(named, answer)
-    if state is not None and state.status == "rejected":
-        return Rejected("venue", state.reason)
-    return Accepted(venue_order_id, state if state is not None and is_whole(state) else None)
+def _is_settled(order: VenueOrder, state: OrderState) -> bool:
+    """Whether a new order is told to the last fill, and is over or may rest."""
+    at_once = order.order_type == "market" or order.time_in_force in {"IOC", "FOK"}
+    may_rest = order.order_type in CONDITIONAL or not at_once
+    return is_whole(state) and (state.status != "open" or may_rest)
+
+
+def _whole(state: OrderState) -> OrderState | Unknown:
+    return state if is_whole(state) else Unknown("the trades do not add up to the filled quantity yet")
 
 
 def _readable(ref: OrderRef, answer: Structure) -> OrderState | None:

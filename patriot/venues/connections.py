@@ -45,8 +45,10 @@ class Connections:
         logins: Logins,
         endpoints: VenueEndpoints,
         monotonic: Callable[[], float],
+        timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._dialects, self._logins, self._endpoints, self._monotonic = dialects, logins, endpoints, monotonic
+        self.timeout_seconds = timeout_seconds
         self._session: aiohttp.ClientSession | None = None
         self._catalogues: dict[tuple[str, str], Any] = {}
         self._loaded_at: dict[tuple[str, str], float] = {}
@@ -140,7 +142,7 @@ class Connections:
                 **dialect.configuration(),
                 "options": dialect.options(kind),
                 "session": self._session,
-                "timeout": int(TIMEOUT_SECONDS * 1000),
+                "timeout": int(self.timeout_seconds * 1000),
                 "enableRateLimit": False,  # the gate counts, before the order is recorded as sent
                 "number": str,  # no figure through a float
             }
