@@ -499,7 +499,6 @@ async def test_state_refuses_an_old_etag(open_host: OpenHost):
         assert entry.value == b"2"
 
 
-@pytest.mark.requirement("P13")
 async def test_state_ends_with_its_time_to_live(open_host: OpenHost):
     async with open_host(MemoryStore()) as host:
         state = host.runtime.state
@@ -685,7 +684,7 @@ async def test_ticks_arrive_in_order_by_instrument_until_unsubscribed(open_host:
         assert [message.time_ms for message in every] == [0, 1, 2, 3]
 
 
-@pytest.mark.requirement("C4", "B12")
+@pytest.mark.requirement("B12")
 async def test_failed_feed_task_is_started_again_while_others_go_on(open_host: OpenHost):
     feed = Feed("feed")
     starts: list[str] = []

@@ -117,7 +117,6 @@ def test_no_file_is_too_long():
     failures(found())
 
 
-@pytest.mark.requirement("T11")
 def test_time_and_chance_come_from_the_ports():
     def found() -> Iterator[str]:
         for path in python_files(*SOURCES):
