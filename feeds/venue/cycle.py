@@ -5,8 +5,7 @@ so they repeat until prices rest. News are balances and positions, book deltas a
 A listener that calls the exchange starts a frame of its own after the current one is whole.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from feeds.venue.accounts import Account, PositionView, WalletName
 from feeds.venue.book import Book
@@ -42,23 +41,28 @@ class Cycle:
         self._now_ms = now_ms
         self._dirty = dirty
         self._is_running = False
+        self._reason = ""
+        self._differences: dict[tuple[str, WalletName], int] = {}
 
-    @contextmanager
-    def command(self, reason: str, differences: dict[tuple[str, WalletName], int]) -> Iterator[None]:
-        """Frame one command; `reason` and `differences` go into the account updates that it causes."""
+    def command(self, reason: str, differences: dict[tuple[str, WalletName], int]) -> "Cycle":
+        """Frame one command: `with cycle.command(...)`; the arguments go into the account updates that it causes."""
         assert not self._is_running, "a command does not call another"
+        self._reason, self._differences = reason, differences
+        return self
+
+    def __enter__(self) -> None:
+        self._execution.now_ms = self._now_ms()
+        self._due()
         self._is_running = True
+
+    def __exit__(self, refused: type[BaseException] | None, *_: object) -> None:
         try:
-            self._execution.now_ms = self._now_ms()
-            self._due()
-            try:
-                yield
-            finally:
-                self._consequences()
-                self._publish(reason, differences)
+            self._consequences()
+            self._publish(self._reason, self._differences)
         finally:
             self._is_running = False
-        self._events.deliver()
+        if refused is None:
+            self._events.deliver()
 
     def _due(self) -> None:
         self._execution.expire_due()
@@ -91,7 +95,8 @@ class Cycle:
         suspects: dict[tuple[str, str], None] = {}
         for instrument_id in self._execution.revalued:
             settle = self._markets[instrument_id].instrument.settle
-            suspects.update(dict.fromkeys((name, settle) for name in self._clearing.holders[instrument_id]))
+            for name in self._clearing.holders[instrument_id]:
+                suspects[name, settle] = None
         for (name, wallet), (assets, _) in self._clearing.touched.items():
             if wallet == "linear":
                 suspects.update(dict.fromkeys((name, asset) for asset in assets))

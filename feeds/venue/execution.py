@@ -20,7 +20,7 @@ from feeds.venue.errors import (
 from feeds.venue.events import Change, Events
 from feeds.venue.gate import Gate, limit_of, room_of
 from feeds.venue.market import MarketState, is_triggered
-from feeds.venue.orders import Order, OrderStatus, Reason, SelfTrade, TimeInForce, Trigger
+from feeds.venue.orders import Order, OrderStatus, Reason, SelfTrade, TimeInForce
 from patriot.protocols.market import Trade
 
 _REASONS: dict[type[VenueError], Reason] = {
@@ -245,9 +245,9 @@ class Execution:
             instrument_id = next(iter(self.moved))
             del self.moved[instrument_id]
             market = self._markets[instrument_id]
-            for trigger in Trigger:
+            for trigger, stops in market.stops.items():
                 price = market.price_for(trigger)
-                while price and (order := market.stops[trigger].due(price)):
+                while price and (order := stops.due(price)):
                     self._fire(market, order)
 
     def _fire(self, market: MarketState, order: Order) -> None:

@@ -34,9 +34,14 @@ class External:
             self._set_levels(market, [level for level in levels if level[1]], buy=buy)
 
     def quote(self, market: MarketState, quote: Quote) -> None:
-        """Make the quote the whole external book."""
-        bids, asks = [(quote.bid, quote.bid_quantity)], [(quote.ask, quote.ask_quantity)]
-        self.book(market, BookSnapshot(quote.instrument, bids, asks, quote.sequence, quote.time_ms))
+        """Make the quote the whole external book; a side without quantity is empty."""
+        book = market.book
+        bids, asks = ([(quote.bid, quote.bid_quantity)], [(quote.ask, quote.ask_quantity)])
+        for buy, price in ((True, quote.bid), (False, quote.ask)):
+            if book.external_prices(buy) != [price]:
+                self._remove_others(market, {price}, buy=buy)
+        self._set_levels(market, bids, buy=True)
+        self._set_levels(market, asks, buy=False)
 
     def trade(self, market: MarketState, trade: Trade) -> None:
         """Let a trade that happened elsewhere pass through the book, then print it."""
