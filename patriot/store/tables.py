@@ -128,7 +128,7 @@ _TABLES = (
         ("account_id", "asset"),
         {
             "account_id": "uuid", "asset": "text", "total": "amount", "free": "amount", "used": "amount",
-            "updated_at": "timestamptz", "stream_version": "integer",
+            "updated_at": "timestamptz", "stream_version": "bigint",
         },
         version="stream_version",
         disposable=False,  # what venues report is not in the events

@@ -1,0 +1,1 @@
+"""One authenticated connection per exchange account, and the comparison of both sides."""

@@ -1,0 +1,242 @@
+"""Account data: one authenticated connection per exchange account and market, and reconciliation. Rule: after every
+(re)connect, and again and again, both sides are compared; in between the private streams tell what happens.
+
+In-process paper trading has no socket: the venue's adapter tells its order states directly.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from feeds.account_data.reconcile import Reconciliation
+from feeds.account_data.streams import Exchange, Stream, Structure
+from patriot.domain import reporting
+from patriot.domain.order_commands import order_id_of
+from patriot.domain.venue import OrderRef, OrderState, VenueAdapter
+from patriot.runtime.aggregates import ORDER
+from patriot.runtime.context import RequestContext
+from patriot.runtime.edge import user_context
+from patriot.runtime.function import Context, Feed
+from patriot.runtime.ports import Runtime
+from patriot.store.api import Query
+from patriot.venues.reading import Unreadable, balances, execution, order_state
+from schemas.events import AccountBalanceAdjusted, AccountDeactivated, AccountLinked
+from schemas.reports import BalanceReport, VenueBalance, VenueReport
+from schemas.topics import ACCOUNT_EVENTS
+
+COMPARE_SECONDS = 30.0
+UNPROVED_SECONDS = 2.0
+LOOK_SECONDS = 0.2
+
+log = structlog.get_logger()
+
+feed = Feed("account-data", publishes=(AccountBalanceAdjusted,))
+
+
+class Desk:
+    """Everything of one account: its streams, its comparisons."""
+
+    def __init__(self, account: Mapping[str, Any], adapter: VenueAdapter, runtime: Runtime) -> None:
+        self.account = account
+        self._adapter = adapter
+        self._runtime = runtime
+        self._context = user_context(runtime, feed.name, account["tenant_id"], account["user_id"])
+        self._reconciliation = Reconciliation(account, adapter, self._context)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        connections = getattr(self._adapter, "connections", None)
+        jobs = [self._compare()]
+        if connections is not None:
+            jobs += [self._stream(connections, kind).run() for kind in ("spot", "linear")]
+        self._tasks = [asyncio.create_task(job) for job in jobs]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- comparing ---
+    async def _compare(self) -> None:
+        """Orders without proof every two seconds, everything every half minute."""
+        clock, next_whole = self._runtime.clock, 0.0
+        while True:
+            try:
+                if clock.monotonic() >= next_whole:
+                    await self.opened()
+                    next_whole = clock.monotonic() + COMPARE_SECONDS
+                else:
+                    await self._reconciliation.unproved()
+            except Exception:
+                log.exception("comparison failed", account_id=str(self.account["id"]))
+            await clock.sleep(UNPROVED_SECONDS)
+
+    async def opened(self) -> None:
+        """A stream has (re)connected, or it is time: compare everything."""
+        await self._reconciliation.everything()
+
+    # --- hearing ---
+    def _stream(self, connections: Any, kind: str) -> Stream:
+        async def open_exchange() -> Exchange:
+            exchange: Any = await connections.open(self.account["id"], kind)
+            # ccxt would read positions beside the orders, and cannot while numbers are text
+            exchange.options["watchPositions"] = {"fetchPositionsSnapshot": False, "awaitPositionsSnapshot": False}
+            return exchange  # type: ignore[no-any-return]
+
+        return Stream(self.account["exchange"], open_exchange, self, self._runtime.clock, self._runtime.random)
+
+    async def state(self, state: OrderState) -> None:
+        """What an order's state proves."""
+        order_id = order_id_of(state.ref.client_order_id)
+        if order_id is None:
+            log.warning("order that is not ours", client_order_id=state.ref.client_order_id)
+            return
+        context = self._context.fresh()
+        loaded = await context.load(ORDER, order_id)
+        if loaded.state is not None:
+            await context.publish_reports(self.account["user_id"], reporting.of_state(loaded.state, state, "stream"))
+
+    async def order(self, order: Structure) -> None:
+        """An order as ccxt tells it. What cannot be read is asked for at the next comparison."""
+        name, symbol = str(order.get("clientOrderId") or ""), order.get("symbol")
+        ref = OrderRef(self.account["id"], f"{self.account['exchange']}:{symbol}", name, str(order.get("id") or ""))
+        try:
+            await self.state(order_state(ref, order))
+        except Unreadable as error:
+            log.warning("order update not read", reason=str(error))
+
+    async def trade(self, trade: Structure) -> None:
+        """An execution as ccxt tells it; the order's name stands in the venue's own message."""
+        name = _client_order_id(trade)
+        order_id = order_id_of(name)
+        if order_id is None:
+            log.warning("trade of an order that is not ours", client_order_id=name)
+            return
+        try:
+            fill = execution(trade)
+        except Unreadable as error:
+            log.warning("trade not read", reason=str(error))
+            return
+        report = VenueReport(
+            account_id=self.account["id"],
+            outcome="fill",
+            source="stream",
+            order_id=order_id,
+            client_order_id=name,
+            venue_order_id=str(trade.get("order") or ""),
+            instrument=f"{self.account['exchange']}:{trade['symbol']}",
+            execution=fill,
+            venue_time=fill.time,
+        )
+        await self._context.fresh().publish_reports(self.account["user_id"], [report])
+
+    async def balance(self, balance: Structure) -> None:
+        """Balances as ccxt tells them; what comes without the free part waits for the next comparison."""
+        free = {asset: amount for asset, amount in (balance.get("free") or {}).items() if amount is not None}
+        totals = {asset: amount for asset, amount in (balance.get("total") or {}).items() if asset in free}
+        if not totals:
+            return
+        try:
+            told = balances({"total": totals, "free": free})
+        except Unreadable as error:
+            log.warning("balance update not read", reason=str(error))
+            return
+        report = BalanceReport(
+            account_id=self.account["id"],
+            user_id=self.account["user_id"],
+            exchange=self.account["exchange"],
+            balances=tuple(
+                VenueBalance(asset=one.asset, total=one.total, available=one.available) for one in told.values()
+            ),
+            complete=False,
+            source="stream",
+            as_of=self._context.now(),
+        )
+        await self._context.fresh().publish_reports(self.account["user_id"], [report])
+
+
+class Desks:
+    """The desks of this process, by account."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._desks: dict[UUID, Desk] = {}
+
+    async def open(self, account: Mapping[str, Any]) -> None:
+        """Open the account's desk once its route is there; again is harmless."""
+        if account["id"] in self._desks:
+            return
+        while account["mode"] not in self._runtime.venues:
+            await self._runtime.clock.sleep(LOOK_SECONDS)
+        if account["id"] not in self._desks:
+            desk = self._desks[account["id"]] = Desk(account, self._runtime.venues[account["mode"]], self._runtime)
+            desk.start()
+
+    async def close(self, account_id: UUID) -> None:
+        desk = self._desks.pop(account_id, None)
+        if desk is not None:
+            await desk.stop()
+
+    async def close_all(self) -> None:
+        for account_id in list(self._desks):
+            await self.close(account_id)
+
+    def tell(self, state: OrderState) -> None:
+        """The in-process venue's private stream."""
+        desk = self._desks.get(state.ref.account_id)
+        if desk is not None:
+            self._runtime.spawn(desk.state(state), "order state")
+
+
+@feed.task
+async def run(context: RequestContext) -> None:
+    """A desk for every active account."""
+    runtime = context.runtime
+    desks = runtime.local[feed.name] = Desks(runtime)
+    listening = asyncio.create_task(_listen(runtime, desks))
+    try:
+        rows = await runtime.store.find(Query("user_accounts", None, {"is_active": True}, limit=100_000))
+        for row in rows:
+            await desks.open(row)
+        await asyncio.Event().wait()
+    finally:
+        listening.cancel()
+        await desks.close_all()
+
+
+async def _listen(runtime: Runtime, desks: Desks) -> None:
+    """Hear the in-process venue, where there is one."""
+    while runtime.settings.execution == "in_process":
+        subscribe = getattr(runtime.venues.get("paper"), "subscribe", None)
+        if subscribe is not None:
+            subscribe(desks.tell)
+            return
+        await runtime.clock.sleep(LOOK_SECONDS)
+
+
+@feed.on(ACCOUNT_EVENTS, AccountLinked)
+async def link(event: AccountLinked, context: Context) -> None:
+    desks = context.runtime.local.get(feed.name)
+    if isinstance(desks, Desks):
+        account = await context.account(event.account_id)
+        context.runtime.spawn(partial(desks.open, account)(), f"open account {event.account_id}")
+
+
+@feed.on(ACCOUNT_EVENTS, AccountDeactivated)
+async def unlink(event: AccountDeactivated, context: Context) -> None:
+    desks = context.runtime.local.get(feed.name)
+    if isinstance(desks, Desks):
+        await desks.close(event.account_id)
+
+
+def _client_order_id(trade: Structure) -> str:
+    info = trade.get("info")
+    told = info if isinstance(info, Mapping) else {}
+    return str(trade.get("clientOrderId") or told.get("c") or told.get("orderLinkId") or "")
+
+
+app = feed.app
