@@ -87,22 +87,22 @@ class Book:
         if tickets is None:
             if quantity:
                 self._external[buy][price] = [self._enter(buy, price, quantity)]
-        elif len(tickets) == 1 and self._engine.left(tickets[0]) == self._totals[buy].get(price):
-            self._set_lone(buy, price, tickets[0], quantity)
+        elif len(tickets) == 1 and (standing := self._engine.left(tickets[0])) == self._totals[buy].get(price):
+            if quantity != standing:
+                self._set_lone(buy, price, tickets[0], quantity)
         else:
             self._set_shared(buy, price, quantity)
 
     def _set_lone(self, buy: bool, price: int, ticket: int, quantity: int) -> None:  # noqa: FBT001
         """Nothing else stands at this price, so there is no queue to mind: nearly all levels, nearly always."""
-        difference = quantity - self._engine.left(ticket)
-        if not difference:
-            return
         if quantity:
             self._engine.resize(ticket, quantity)
+            self._totals[buy][price] = quantity
         else:
             self._engine.cancel(ticket)
-            del self._external[buy][price]
-        self._change(buy, price, difference)
+            del self._external[buy][price], self._totals[buy][price]
+        self._changed[buy].add(price)
+        self._dirty[self.instrument_id] = self
 
     def _set_shared(self, buy: bool, price: int, quantity: int) -> None:  # noqa: FBT001
         """What is new goes to the back; what disappears goes from the back."""
