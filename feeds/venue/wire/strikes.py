@@ -4,6 +4,7 @@ A protocol runs every command through `Strikes.command` and sends every message 
 `Unanswered` and `Cut` may leave `Mount.http` and `Mount.websocket`: the server keeps silent, or drops the connection.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -36,13 +37,14 @@ class Strikes:
     ) -> Answer:
         """Run a command, or what the plan makes of it; `refuse` gives the answer for a status and its headers.
 
-        Raises Unanswered and Cut.
+        An answer that gets lost is lost whatever it says, so a refusal by `run` is too. Raises Unanswered and Cut.
         """
         decision = self._plan.decide(operation, account) if self._plan else None
         if decision is None:
             return run()
         if decision.runs:
-            run()
+            with contextlib.suppress(Exception):
+                run()
         if decision.is_silent:
             raise Unanswered
         if decision.closes:
