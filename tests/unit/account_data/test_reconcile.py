@@ -1,0 +1,154 @@
+"""Both sides compared: differences that stay are posted, with every order agreed upon; nothing is guessed."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+
+from feeds.account_data.reconcile import LASTING_SECONDS, Reconciliation
+from patriot.domain.venue import OrderRef, OrderState, Unknown, VenueBalanceState
+from patriot.runtime.edge import user_context
+from patriot.store.api import Query
+from tests.support.host import PERPETUAL, Client, define, running_host, set_price, until_idle
+from tests.support.venues import RestingVenue
+
+
+class Venue(RestingVenue):
+    """A resting venue whose balances and open orders are as the test says."""
+
+    def __init__(self):
+        super().__init__()
+        self.usdt: Decimal | None = Decimal(1000)
+        self.open: list[OrderState] | None = []
+
+    async def balances(self, account_id):
+        return Unknown("no answer") if self.usdt is None else [VenueBalanceState("USDT", self.usdt, self.usdt)]
+
+    async def open_orders(self, account_id):
+        return Unknown("no answer") if self.open is None else self.open
+
+
+class World:
+    def __init__(self, host, user, account, venue):
+        self.host, self.user, self.account, self.venue = host, user, account, venue
+
+    async def reconciliation(self) -> Reconciliation:
+        (row,) = await self.host.runtime.store.find(Query("user_accounts", None, {"id": UUID(self.account)}))
+        context = user_context(self.host.runtime, "relay", row["tenant_id"], row["user_id"])
+        return Reconciliation(row, self.venue, context)
+
+    async def total(self) -> Decimal:
+        (row,) = await self.host.runtime.store.find(Query("buying_power", None, {"account_id": UUID(self.account)}))
+        return row["total"]
+
+
+@pytest.fixture
+async def world():
+    async with running_host() as host:
+        venue = host.runtime.venues["paper"] = Venue()
+        await define(host.runtime.store, PERPETUAL)
+        await set_price(host, PERPETUAL.id, "60000", "60000.1")
+        user = await Client(host).register("ada")
+        account = await user.paper_account(USDT="1000")
+        await until_idle(host)
+        yield World(host, user, account, venue)
+
+
+def skip_time(world, monkeypatch, seconds):
+    clock = world.host.runtime.clock
+    now = clock.monotonic()
+    monkeypatch.setattr(type(clock), "monotonic", lambda _: now + seconds)
+
+
+async def test_equal_balances_post_nothing(world):
+    check = await world.reconciliation()
+    await check.everything()
+    assert await world.total() == 1000
+
+
+@pytest.mark.requirement("P22")
+async def test_difference_is_posted_only_when_it_lasts(world, monkeypatch):
+    world.venue.usdt = Decimal("990.5")
+    check = await world.reconciliation()
+    await check.everything()
+    await check.everything()
+    assert await world.total() == 1000
+    skip_time(world, monkeypatch, LASTING_SECONDS + 1)
+    await check.everything()
+    assert await world.total() == Decimal("990.5")
+    events = await world.user.json("GET", f"/events/{world.account}?kind=account")
+    assert events["events"][-1]["type"] == "account.balance_adjusted"
+
+
+async def test_difference_that_changes_starts_to_last_anew(world, monkeypatch):
+    world.venue.usdt = Decimal(990)
+    check = await world.reconciliation()
+    await check.everything()
+    world.venue.usdt = Decimal(991)
+    skip_time(world, monkeypatch, LASTING_SECONDS + 1)
+    await check.everything()
+    assert await world.total() == 1000
+
+
+async def test_silent_venue_posts_nothing(world):
+    world.venue.usdt = world.venue.open = None
+    check = await world.reconciliation()
+    await check.everything()
+    assert await world.total() == 1000
+
+
+async def resting(world) -> dict:
+    body = {
+        "account_id": world.account,
+        "instrument": PERPETUAL.id,
+        "side": "buy",
+        "quantity": "0.001",
+        "price": "60000",
+    }
+    receipt = await world.user.json("POST", "/orders", body, 201)
+    await until_idle(world.host)
+    return receipt
+
+
+async def test_order_that_changed_a_moment_ago_keeps_balances_alone(world, monkeypatch):
+    await resting(world)
+    world.venue.usdt = Decimal(990)
+    check = await world.reconciliation()
+    await check.balances()
+    skip_time(world, monkeypatch, LASTING_SECONDS + 1)
+    await check.balances()
+    assert await world.total() == 1000
+
+
+async def test_open_order_that_the_venue_sees_alike_is_not_asked_about(world, monkeypatch):
+    receipt = await resting(world)
+    monkeypatch.setattr("feeds.account_data.reconcile.SETTLE", timedelta(seconds=-5))
+    ref = OrderRef(UUID(world.account), PERPETUAL.id, receipt["client_order_id"], "v1")
+    world.venue.open = [OrderState(ref, "open", "buy", Decimal("0.001"), Decimal(0), Decimal(60000))]
+    check = await world.reconciliation()
+    assert await check.orders() == 0
+
+
+@pytest.mark.requirement("P9")
+async def test_open_order_that_the_venue_does_not_list_is_resolved(world, monkeypatch):
+    receipt = await resting(world)
+    monkeypatch.setattr("feeds.account_data.reconcile.SETTLE", timedelta(seconds=-5))
+    ref = OrderRef(UUID(world.account), PERPETUAL.id, receipt["client_order_id"])
+    await world.venue.cancel(ref)
+    check = await world.reconciliation()
+    assert await check.orders() == 1
+    await until_idle(world.host)
+    order = await world.user.json("GET", f"/orders/{receipt['order_id']}")
+    assert order["status"] == "cancelled"
+
+
+async def test_everything_waits_with_balances_while_an_order_differs(world, monkeypatch):
+    await resting(world)
+    monkeypatch.setattr("feeds.account_data.reconcile.SETTLE", timedelta(seconds=-5))
+    world.venue.usdt = Decimal(5)
+    check = await world.reconciliation()
+    await check.everything()
+    await asyncio.sleep(0)
+    assert await world.total() == 1000
