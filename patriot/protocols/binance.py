@@ -374,43 +374,59 @@ def _handle_depth(listing: Listing, sequence: BookSequence) -> Handler:
 
 
 def _handle_trade(listing: Listing, _: BookSequence) -> Handler:
-    instrument, price, quantity = listing.id, listing.price, listing.quantity.convert
+    instrument, price_of, quantity = listing.id, listing.price.convert, listing.quantity.convert
+    text, price = "0", 0  # many trades in a row have one price
 
     def handle(data: bytes) -> Sequence[Event]:
+        nonlocal text, price
         body = _trade(data).data
         if body.X == "NA":  # futures: a placeholder with price and quantity zero, no execution
             return (Ignored("trade"),)
-        return (Trade(instrument, price[body.p], quantity(body.q), body.m, str(body.t), body.T),)
+        if text != body.p:
+            price = price_of(body.p)
+            text = body.p
+        return (Trade(instrument, price, quantity(body.q), body.m, str(body.t), body.T),)
 
     return handle
 
 
 def _handle_aggregate_trade(listing: Listing, _: BookSequence) -> Handler:
-    instrument, price, quantity = listing.id, listing.price, listing.quantity.convert
+    instrument, price_of, quantity = listing.id, listing.price.convert, listing.quantity.convert
+    text, price = "0", 0
 
     def handle(data: bytes) -> Sequence[Event]:
+        nonlocal text, price
         body = _aggregate_trade(data).data
-        return (Trade(instrument, price[body.p], quantity(body.q), body.m, str(body.a), body.T),)
+        if text != body.p:
+            price = price_of(body.p)
+            text = body.p
+        return (Trade(instrument, price, quantity(body.q), body.m, str(body.a), body.T),)
 
     return handle
 
 
 def _handle_book_ticker(listing: Listing, _: BookSequence) -> Handler:
-    """Mostly one size changes at a time, so the texts of the last sizes are kept with their units."""
-    instrument, price, quantity = listing.id, listing.price, listing.quantity.convert
-    bid_text = ask_text = "0"
-    bid_quantity = ask_quantity = 0
+    """Mostly one number changes at a time, so the last texts are kept with their units."""
+    instrument, price_of, quantity_of = listing.id, listing.price.convert, listing.quantity.convert
+    bid_text = ask_text = bid_quantity_text = ask_quantity_text = "0"
+    bid = ask = bid_quantity = ask_quantity = 0
 
     def handle(data: bytes) -> Sequence[Event]:
-        nonlocal bid_text, ask_text, bid_quantity, ask_quantity
+        nonlocal bid_text, ask_text, bid_quantity_text, ask_quantity_text, bid, ask, bid_quantity, ask_quantity
         body = _book_ticker(data).data
-        if bid_text != body.B:
-            bid_quantity = quantity(body.B)
-            bid_text = body.B
-        if ask_text != body.A:
-            ask_quantity = quantity(body.A)
-            ask_text = body.A
-        return (Quote(instrument, price[body.b], bid_quantity, price[body.a], ask_quantity, body.u, body.T),)
+        if bid_quantity_text != body.B:
+            bid_quantity = quantity_of(body.B)
+            bid_quantity_text = body.B
+        if ask_quantity_text != body.A:
+            ask_quantity = quantity_of(body.A)
+            ask_quantity_text = body.A
+        if bid_text != body.b:
+            bid = price_of(body.b)
+            bid_text = body.b
+        if ask_text != body.a:
+            ask = price_of(body.a)
+            ask_text = body.a
+        return (Quote(instrument, bid, bid_quantity, ask, ask_quantity, body.u, body.T),)
 
     return handle
 

@@ -1,8 +1,8 @@
 """Decimal text to integer units, exactly. Rule: no float touches a number on its way in.
 
 A `Scale` is a dictionary that remembers what it converted: prices and the sizes of a book come back all the time (80 to
-98 % in recordings of the busiest markets), and a hit is four times cheaper than a conversion. Sizes of trades and best
-quotes rarely come back: `convert` them.
+98 % in recordings of the busiest markets), and a hit is four times cheaper than a conversion. Trades and best quotes
+repeat their last price or bring a new one, and their sizes rarely come back: `convert` them.
 """
 
 from collections.abc import Sequence
