@@ -4,6 +4,7 @@ In a replay, and where the built-in venue runs in process, others publish on tha
 otherwise it holds the connections to the exchanges, or to the built-in venue on loopback.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -26,6 +27,8 @@ from patriot.runtime.ports import Runtime
 from patriot.runtime.problem import ProblemError, not_found
 from schemas.queries import BarPage, BookView, MarketStatusView, SubscriptionsView
 from schemas.types import InstrumentId, Message
+
+OPENING_LOOKS, OPENING_SECONDS = 50, 0.1
 
 feed = Feed("market-data")
 
@@ -69,6 +72,18 @@ async def flush(context: RequestContext) -> None:
                 local.data.connections.refresh(instrument)
 
 
+async def _venue_serves(port: int, runtime: Runtime) -> None:
+    """The built-in venue starts beside us: give it a moment before anybody calls it unreachable."""
+    for _ in range(OPENING_LOOKS):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await runtime.clock.sleep(OPENING_SECONDS)
+        else:
+            writer.close()
+            return
+
+
 @feed.task
 async def connect(context: RequestContext) -> None:
     """Hold the connections, where this process has any."""
@@ -77,6 +92,8 @@ async def connect(context: RequestContext) -> None:
     if not chosen:
         return
     local = local_of(context.runtime)
+    if settings.market == "synthetic":
+        await _venue_serves(settings.venue_port, context.runtime)
     async with WebTransport() as transport:
         local.data = MarketData(context, local.hub, transport, chosen)
         try:
