@@ -111,8 +111,7 @@ class Connections:
         exchanges = [*self._exchanges.values(), *self._catalogues.values()]
         self._exchanges.clear()
         self._catalogues.clear()
-        for exchange in exchanges:
-            await exchange.close()
+        await asyncio.gather(*(exchange.close() for exchange in exchanges))  # each takes a quarter of a second
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -45,10 +45,16 @@ class VenueEndpoints:
 
     def session(self) -> aiohttp.ClientSession:
         """The HTTP session for all exchange objects of these endpoints. Close it."""
+        session = aiohttp.ClientSession(connector=self._connector())
+        # where a kept connection drops, aiohttp sends a PUT or DELETE again: a cancel or a change would go out twice
+        session._retry_connection = False  # noqa: SLF001 - it has no public switch
+        return session
+
+    def _connector(self) -> aiohttp.TCPConnector:
         if self.mode == "paper":
-            return aiohttp.ClientSession(connector=_LoopbackConnector(resolver=_NoNames(), limit=CONNECTIONS_MAX))
+            return _LoopbackConnector(resolver=_NoNames(), limit=CONNECTIONS_MAX)
         context = ssl.create_default_context(cafile=certifi.where())
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=CONNECTIONS_MAX))
+        return aiohttp.TCPConnector(ssl=context, limit=CONNECTIONS_MAX)
 
     def apply(self, exchange: Any, overrides: Mapping[str, Any]) -> None:
         """Point an exchange object here; `overrides` replace parts of `urls["api"]`. Raises UnsafeEndpoint."""

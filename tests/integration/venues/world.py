@@ -1,9 +1,10 @@
 """The built-in venue on a loopback port with a maker on both sides of 60,000, and the adapter before it."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
@@ -16,7 +17,9 @@ from feeds.venue.wire.binance import Binance
 from feeds.venue.wire.binance import Settings as BinanceSettings
 from feeds.venue.wire.bybit import Bybit
 from feeds.venue.wire.bybit_limits import RateLimits
-from feeds.venue.wire.server import serving
+from feeds.venue.wire.message import Request, Response
+from feeds.venue.wire.server import Mount, serving
+from feeds.venue.wire.socket import Socket
 from patriot.domain.listing import instruments
 from patriot.domain.venue import VenueOrder
 from patriot.runtime.clock import SystemClock
@@ -30,35 +33,88 @@ SPOT, LINEAR = "BTC/USDT", "BTC/USDT:USDT"
 MARKETS = [(venue, symbol) for venue in ACCOUNTS for symbol in (SPOT, LINEAR)]
 GENEROUS = RateLimits(commands_per_second=1000, queries_per_second=1000, requests_per_address=10_000)
 SECRET = "S" * 64
+CREATIONS = {f"POST {path}" for path in ("/api/v3/order", "/fapi/v1/order", "/fapi/v1/algoOrder", "/v5/order/create")}
+TIMEOUT_SECONDS = 0.25
+"""Nothing on loopback takes so long, unless it is never answered."""
 
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class HastyClock(SystemClock):
+    """The system's, but the monotonic time can be put forward: nobody waits for the end of a silence."""
+
+    def __init__(self) -> None:
+        self._skipped_seconds = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._skipped_seconds
+
+    def skip(self, seconds: float) -> None:
+        self._skipped_seconds += seconds
+
+
+class Recorded:
+    """A mount that notes every request, also those that a fault strikes."""
+
+    def __init__(self, mount: Mount, requests: list[str]) -> None:
+        self._mount, self._requests = mount, requests
+
+    @property
+    def hosts(self) -> Collection[str]:
+        return self._mount.hosts
+
+    @property
+    def prefixes(self) -> Collection[str]:
+        return self._mount.prefixes
+
+    async def http(self, request: Request) -> Response:
+        self._requests.append(f"{request.method} {request.path}")
+        return await self._mount.http(request)
+
+    async def websocket(self, socket: Socket) -> None:
+        await self._mount.websocket(socket)
+
+
 @dataclass
 class World:
+    """`requests` are all that came in over HTTP, oldest first."""
+
     halls: Halls
     plan: FaultPlan
     port: int
     adapter: CcxtAdapter
+    clock: HastyClock
+    requests: list[str]
+    adapters: list[CcxtAdapter] = field(default_factory=list)
 
     def exchange(self, venue: str) -> Exchange:
         return self.halls[venue]
 
-    def sent(self, venue: str) -> int:
-        """How many orders the venue has taken from the trader."""
-        exchange = self.halls[venue]
-        return len(exchange.orders(exchange.account(str(ACCOUNTS[venue]))))
+    @property
+    def creations(self) -> int:
+        """How many times somebody asked for a new order, whatever became of it."""
+        return sum(request in CREATIONS for request in self.requests)
+
+    def named(self, instrument: str, name: str) -> int:
+        """How many orders the venue has taken under this name."""
+        exchange, account_id = self.halls[instrument.partition(":")[0]], ACCOUNTS[instrument.partition(":")[0]]
+        return sum(
+            one.client_order_id == name for one in exchange.orders(exchange.account(str(account_id)), instrument)
+        )
+
+    def restarted(self) -> CcxtAdapter:
+        """An adapter that knows nothing of what was before."""
+        self.adapters.append(_adapter(self.port, self.clock))
+        return self.adapters[-1]
 
     def take(self, instrument: str, side: str, quantity: str) -> None:
         """Somebody trades against the book."""
         exchange = self.halls[instrument.partition(":")[0]]
         exchange.create(
             exchange.account("maker"),
-            NewOrder(
-                instrument_id=instrument, side=VenueSide(side), type=OrderType.MARKET, quantity=Decimal(quantity)
-            ),
+            NewOrder(instrument_id=instrument, side=VenueSide(side), type=OrderType.MARKET, quantity=Decimal(quantity)),
         )
 
 
@@ -71,12 +127,18 @@ async def world() -> AsyncIterator[World]:
         halls.deposit(account_id, "USDT", Decimal(100_000), f"{venue} money")
         halls.deposit(account_id, "BTC", Decimal(1), f"{venue} coins")
         _quote(halls[venue])
-    async with serving(mounts(halls, plan)) as port:
-        adapter = CcxtAdapter(login, VenueEndpoints(port), SystemClock())
+    clock = HastyClock()
+    requests: list[str] = []
+    async with serving([Recorded(mount, requests) for mount in mounts(halls, plan)]) as port:
+        living = World(halls, plan, port, _adapter(port, clock), clock, requests)
         try:
-            yield World(halls, plan, port, adapter)
-        finally:
-            await adapter.close()
+            yield living
+        finally:  # together: each takes a quarter of a second
+            await asyncio.gather(*(adapter.close() for adapter in [living.adapter, *living.adapters]))
+
+
+def _adapter(port: int, clock: HastyClock) -> CcxtAdapter:
+    return CcxtAdapter(login, VenueEndpoints(port), clock, TIMEOUT_SECONDS)
 
 
 def mounts(halls: Halls, plan: FaultPlan) -> list[Binance | Bybit]:
