@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from feeds.venue.faults import Fault, Rule
 from patriot.domain.venue import Accepted, NotFound, OrderRef, OrderState, Rejected, Unknown, VenueOrder
-from tests.integration.venues.world import ACCOUNTS, LINEAR, MARKETS, SPOT, World, order, world
+from tests.integration.venues.world import ACCOUNTS, LINEAR, MARKETS, SHORT_SECONDS, SPOT, World, order, world
 
 LOST = {
     Fault.TIMEOUT_BEFORE: False,
@@ -42,7 +42,7 @@ lost_each_way = pytest.mark.parametrize(("fault", "runs"), LOST.items())
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared() -> AsyncIterator[World]:
-    async with world() as found:
+    async with world(SHORT_SECONDS) as found:
         yield found
 
 

@@ -25,7 +25,7 @@ from patriot.domain.venue import VenueOrder
 from patriot.runtime.clock import SystemClock
 from patriot.security.secret import Secret
 from patriot.venues.ccxt_adapter import CcxtAdapter
-from patriot.venues.connections import Login
+from patriot.venues.connections import TIMEOUT_SECONDS, Login
 from patriot.venues.endpoints import VenueEndpoints
 
 ACCOUNTS = {"BINANCE": UUID(int=0xB1), "BYBIT": UUID(int=0xB2)}
@@ -34,7 +34,7 @@ MARKETS = [(venue, symbol) for venue in ACCOUNTS for symbol in (SPOT, LINEAR)]
 GENEROUS = RateLimits(commands_per_second=1000, queries_per_second=1000, requests_per_address=10_000)
 SECRET = "S" * 64
 CREATIONS = {f"POST {path}" for path in ("/api/v3/order", "/fapi/v1/order", "/fapi/v1/algoOrder", "/v5/order/create")}
-TIMEOUT_SECONDS = 0.25
+SHORT_SECONDS = 0.4
 """Nothing on loopback takes so long, unless it is never answered."""
 
 
@@ -87,6 +87,7 @@ class World:
     adapter: CcxtAdapter
     clock: HastyClock
     requests: list[str]
+    timeout_seconds: float
     adapters: list[CcxtAdapter] = field(default_factory=list)
 
     def exchange(self, venue: str) -> Exchange:
@@ -106,7 +107,7 @@ class World:
 
     def restarted(self) -> CcxtAdapter:
         """An adapter that knows nothing of what was before."""
-        self.adapters.append(_adapter(self.port, self.clock))
+        self.adapters.append(_adapter(self.port, self.clock, self.timeout_seconds))
         return self.adapters[-1]
 
     def take(self, instrument: str, side: str, quantity: str) -> None:
@@ -119,7 +120,7 @@ class World:
 
 
 @asynccontextmanager
-async def world() -> AsyncIterator[World]:
+async def world(timeout_seconds: float = TIMEOUT_SECONDS) -> AsyncIterator[World]:
     plan = FaultPlan()
     halls = Halls({venue: instruments(venue) for venue in ACCOUNTS}, now_ms, faults=plan)
     for venue, account_id in ACCOUNTS.items():
@@ -130,15 +131,15 @@ async def world() -> AsyncIterator[World]:
     clock = HastyClock()
     requests: list[str] = []
     async with serving([Recorded(mount, requests) for mount in mounts(halls, plan)]) as port:
-        living = World(halls, plan, port, _adapter(port, clock), clock, requests)
+        living = World(halls, plan, port, _adapter(port, clock, timeout_seconds), clock, requests, timeout_seconds)
         try:
             yield living
         finally:  # together: each takes a quarter of a second
             await asyncio.gather(*(adapter.close() for adapter in [living.adapter, *living.adapters]))
 
 
-def _adapter(port: int, clock: HastyClock) -> CcxtAdapter:
-    return CcxtAdapter(login, VenueEndpoints(port), clock, TIMEOUT_SECONDS)
+def _adapter(port: int, clock: HastyClock, timeout_seconds: float) -> CcxtAdapter:
+    return CcxtAdapter(login, VenueEndpoints(port), clock, timeout_seconds)
 
 
 def mounts(halls: Halls, plan: FaultPlan) -> list[Binance | Bybit]:
