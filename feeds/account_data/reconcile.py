@@ -19,7 +19,8 @@ from patriot.domain.money import ZERO
 from patriot.domain.order_commands import order_id_of
 from patriot.domain.venue import OrderState, Unknown, VenueAdapter
 from patriot.runtime.aggregates import ACCOUNT
-from patriot.runtime.context import Change, Proposal, RequestContext
+from patriot.runtime.context import RequestContext
+from patriot.runtime.decision import Change, Proposal
 from schemas.reports import BalanceReport, VenueBalance
 
 UNPROVED = ("submitted", "unknown")

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from patriot.domain.account import Account, fund
 from patriot.runtime.aggregates import ACCOUNT
-from patriot.runtime.context import Change, Loaded, Proposal
 from patriot.runtime.credentials import seal
+from patriot.runtime.decision import Change, Loaded, Proposal
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import not_found
 from patriot.store.api import Row

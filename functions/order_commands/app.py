@@ -7,10 +7,10 @@ with everything that the order writes. Cancels pass no gate.
 from uuid import UUID
 
 from patriot.domain.order import Order
-from patriot.domain.order_commands import client_order_id, create, request_cancel, request_modify
+from patriot.domain.order_commands import create, request_cancel, request_modify
 from patriot.domain.risk.context import Approved, RiskContext
 from patriot.runtime.aggregates import ORDER
-from patriot.runtime.context import Change, Loaded, Proposal
+from patriot.runtime.decision import Change, Loaded, Proposal
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import ProblemError, not_found
 from patriot.runtime.risk import Risk, judge
@@ -39,7 +39,7 @@ async def create_order(command: CreateOrder, context: Context) -> OrderReceipt:
         reservation=verdict.reservation,
         limits_version=verdict.limits_version,
     )
-    receipt = _receipt(order_id, client_order_id(order_id), "pending", 1, context)
+    receipt = _receipt(order_id, events[0].client_order_id, "pending", 1, context)
 
     async def propose() -> Proposal[OrderReceipt]:
         return Proposal([Change(context.new(ORDER, order_id), events)], receipt, guards)

@@ -13,7 +13,7 @@ from patriot.domain.order import LIVE, Order
 from patriot.domain.order_commands import record_unknown, start_submit
 from patriot.domain.venue import Accepted, OrderRef, OrderState, Outcome, Rejected, Unknown, VenueAdapter, VenueOrder
 from patriot.runtime.aggregates import ORDER
-from patriot.runtime.context import Change, Proposal
+from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import not_found
 from schemas.events import (

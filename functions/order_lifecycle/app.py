@@ -14,7 +14,7 @@ from patriot.domain.order_commands import order_id_of
 from patriot.domain.order_reports import apply_report
 from patriot.domain.position import apply_fill, position_id
 from patriot.runtime.aggregates import ORDER, POSITION
-from patriot.runtime.context import Change, Proposal
+from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.function import Context, Function
 from schemas.events import (
     Event,

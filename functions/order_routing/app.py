@@ -2,7 +2,7 @@
 
 from patriot.domain.order_commands import route
 from patriot.runtime.aggregates import ORDER
-from patriot.runtime.context import Change, Proposal
+from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.function import Context, Function
 from schemas.events import OrderCreated, OrderRouted
 from schemas.topics import ORDER_EVENTS

@@ -3,7 +3,7 @@
 from uuid import uuid5
 
 from patriot.runtime.aggregates import USER
-from patriot.runtime.context import Change, Proposal
+from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import ProblemError
 from patriot.store.api import Row

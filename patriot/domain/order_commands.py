@@ -57,7 +57,7 @@ def release(order: Order) -> tuple[Hold, ...]:
 
 def create(
     command: CreateOrder, *, order_id: UUID, user_id: UUID, reservation: Reservation, limits_version: int = 0
-) -> list[OrderEvent]:
+) -> list[OrderCreated]:
     """The first event of an order that the risk rules have approved."""
     return [
         OrderCreated(

@@ -1,7 +1,7 @@
 """The kinds of event streams and their folds. One line each."""
 
 from patriot.domain import account, order, position
-from patriot.runtime.context import Aggregate
+from patriot.runtime.decision import Aggregate
 
 ORDER: Aggregate[order.Order] = Aggregate("order", order.fold)
 POSITION: Aggregate[position.Position] = Aggregate("position", position.fold)

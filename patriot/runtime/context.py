@@ -1,44 +1,37 @@
 """What a handler holds: who asks, why, and the ports; and `decide`, the only way that events come into being.
 
 `decide` loads, lets a pure decision propose events, and commits them. Who loses the race for a version reloads and
-decides again, five times at most. An event's postings and holds become balance changes here and nowhere else.
+decides again, five times at most.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Generic, TypeVar
-from uuid import UUID, uuid5
+from functools import lru_cache
+from typing import Any, TypeVar
+from uuid import UUID
 
 import msgspec
 from pydantic import BaseModel
 
-from patriot.domain.balances import changes_of
 from patriot.domain.instrument import Instrument
-from patriot.domain.ledger import entries_of
 from patriot.runtime.cloudevent import CloudEvent
+from patriot.runtime.decision import Aggregate, Decision, Loaded, Proposal, after, writes_of
 from patriot.runtime.ports import Response, Runtime
 from patriot.runtime.problem import ProblemError, forbidden, not_found, unauthenticated
 from patriot.security.roles import Identity
 from patriot.store.api import (
-    Append,
-    BalanceChange,
     Commit,
-    Guard,
     IdempotencyRecord,
     Inbox,
-    LeaseCheck,
-    NewEvent,
     Origin,
     Query,
-    RecordedEvent,
     Row,
     StreamId,
     VersionConflict,
 )
 from patriot.telemetry.correlation import new_correlation_id
-from schemas.events import Event, MoneyEvent
 from schemas.reports import BalanceReport, PriceReport, VenueReport
 from schemas.topics import TOPIC_OF
 from schemas.upcasters import decode_event
@@ -48,44 +41,6 @@ INTERNAL = "internal"
 
 State = TypeVar("State")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Aggregate(Generic[State]):
-    """One kind of event stream and the pure function that folds it: fold(state | None, event, version, when)."""
-
-    kind: str
-    fold: Callable[[State | None, Any, int, datetime], State]
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded(Generic[State]):
-    """An aggregate as of `version`; version 0 and state None where the stream does not exist."""
-
-    aggregate: Aggregate[State]
-    stream: StreamId
-    version: int
-    state: State | None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """New events for one loaded stream."""
-
-    loaded: Loaded[Any]
-    events: Sequence[Event]
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal(Generic[Result]):
-    """What a decision wants to become true, and what to answer then."""
-
-    changes: Sequence[Change]
-    result: Result
-    guards: Sequence[Guard] = ()
-    rows: Sequence[Row] = ()
-    inbox: Inbox | None = None
-    lease: LeaseCheck | None = None
 
 
 @dataclass(slots=True)
@@ -205,7 +160,7 @@ class RequestContext:
     async def price(self, instrument_id: str) -> PriceReport | None:
         """The newest price that a feed has told, or None when there is none or it has run out."""
         entry = await self.runtime.state.get(price_key(instrument_id))
-        return PriceReport.model_validate_json(entry.value) if entry else None
+        return _price_of(entry.value) if entry else None
 
     # --- telling others ---
     async def publish_reports(self, user_id: UUID, reports: Sequence[VenueReport | BalanceReport]) -> None:
@@ -259,14 +214,14 @@ class RequestContext:
             return decision.proposal.result
         raise AssertionError("unreachable")
 
-    async def _decided(self, propose: Callable[[], Awaitable[Proposal[Result]]]) -> "_Decision[Result]":
+    async def _decided(self, propose: Callable[[], Awaitable[Proposal[Result]]]) -> Decision[Result]:
         proposal = await propose()
         commit = self._commit(proposal)
-        return _Decision(proposal, _after(proposal, commit.occurred_at), self.runtime.store.commit(commit))
+        return Decision(proposal, after(proposal.changes, commit.occurred_at), self.runtime.store.commit(commit))
 
     async def _decided_in_turn(
         self, propose: Callable[[], Awaitable[Proposal[Result]]], turn: Hashable
-    ) -> "_Decision[Result]":
+    ) -> Decision[Result]:
         async with self.runtime.locks.hold(turn):
             decision = await self._decided(propose)
             for loaded, version, state in decision.after:
@@ -274,7 +229,7 @@ class RequestContext:
             decision.recorded = asyncio.ensure_future(decision.recorded)  # tasks start in order: so do the commits
         return decision
 
-    def _forget(self, decision: "_Decision[Any]", *, lost: bool) -> None:
+    def _forget(self, decision: Decision[Any], *, lost: bool) -> None:
         for change in decision.proposal.changes:
             if lost:
                 self.runtime.states.drop(change.loaded.stream)
@@ -295,21 +250,14 @@ class RequestContext:
         await self.runtime.store.commit(Commit(self.origin, self.now(), rows=rows, inbox=inbox))
 
     def _commit(self, proposal: Proposal[Any]) -> Commit:
-        appends, balances, rows, now = [], [], list(proposal.rows), self.now()
-        for change in proposal.changes:
-            loaded = change.loaded
-            if change.events:
-                appends.append(Append(loaded.stream, loaded.version, [_new(event) for event in change.events]))
-            for number, event in enumerate(change.events, loaded.version + 1):
-                if isinstance(event, MoneyEvent):
-                    balances += _balance_changes(event)
-                    rows += ledger_rows(event, loaded.stream.id, number, now)
+        now = self.now()
+        appends, balances, rows = writes_of(proposal.changes, now)
         return Commit(
             self.origin,
             now,
             appends,
             balances,
-            rows,
+            [*proposal.rows, *rows],
             proposal.guards,
             proposal.inbox,
             self._record_of(proposal.result),
@@ -328,58 +276,11 @@ class RequestContext:
         return IdempotencyRecord(self.user.user_id, request.route, request.key, request.body_hash, status, response)
 
 
-@dataclass(slots=True)
-class _Decision(Generic[Result]):
-    """A proposal on its way into the store: the states it leads to, and the store's answer."""
-
-    proposal: Proposal[Result]
-    after: Sequence[tuple[Loaded[Any], int, Any]]
-    recorded: Awaitable[Sequence[RecordedEvent]]
-
-
-def _after(proposal: Proposal[Any], when: datetime) -> list[tuple[Loaded[Any], int, Any]]:
-    """Loaded, and the version and state that its change leads to."""
-    states = []
-    for change in proposal.changes:
-        loaded, state = change.loaded, change.loaded.state
-        for version, event in enumerate(change.events, loaded.version + 1):
-            state = loaded.aggregate.fold(state, event, version, when)
-        states.append((loaded, loaded.version + len(change.events), state))
-    return states
-
-
-def _new(event: Event) -> NewEvent:
-    return NewEvent(event.TYPE, event.SCHEMA, event.model_dump_json().encode())
-
-
-def _balance_changes(event: MoneyEvent) -> list[BalanceChange]:
-    return [
-        BalanceChange(event.account_id, delta.asset, delta.total, delta.reserved, delta.margin, delta.required)
-        for delta in changes_of(event)
-    ]
-
-
-def ledger_rows(event: MoneyEvent, aggregate_id: UUID, version: int, when: datetime) -> list[Row]:
-    """The `ledger_entries` rows of an event: its postings, checked to balance."""
-    posting_id = uuid5(aggregate_id, str(version))
-    return [
-        Row(
-            "ledger_entries",
-            {
-                "posting_id": posting_id,
-                "entry_no": entry.line,
-                "account_code": entry.ledger,
-                "account_id": entry.account_id,
-                "asset": entry.asset,
-                "amount": entry.amount,
-                "description": event.TYPE,
-                "posted_at": when,
-            },
-        )
-        for entry in entries_of(event)
-    ]
-
-
 def price_key(instrument_id: str) -> str:
     """Where the newest price of an instrument lies in the state store."""
     return f"price:{instrument_id}"
+
+
+@lru_cache(maxsize=1024)
+def _price_of(told: bytes) -> PriceReport:
+    return PriceReport.model_validate_json(told)

@@ -84,7 +84,7 @@ class _Body:
         if value is None:
             raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
         try:
-            return self._model.validate_python(value)
+            return self._model.validate_python(value, from_attributes=True)  # as FastAPI does
         except ValidationError as error:
             entries = error.errors(include_url=False)
             raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in entries]) from error

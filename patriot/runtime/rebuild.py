@@ -13,7 +13,7 @@ from uuid import UUID
 from patriot.domain.balances import changes_of
 from patriot.domain.money import ZERO
 from patriot.runtime.aggregates import ORDER, POSITION
-from patriot.runtime.context import ledger_rows
+from patriot.runtime.decision import ledger_rows
 from patriot.runtime.projections import order_row, position_row, trade_row
 from patriot.store.api import BalanceChange, Commit, Origin, RecordedEvent, Row, Store, StreamId
 from schemas.events import MoneyEvent, OrderEvent, PositionUpdated

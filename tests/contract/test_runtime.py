@@ -24,7 +24,8 @@ from patriot.runtime.access import Access
 from patriot.runtime.aggregates import USER
 from patriot.runtime.clock import SystemClock, SystemIds
 from patriot.runtime.cloudevent import CloudEvent
-from patriot.runtime.context import Change, Proposal, RequestContext
+from patriot.runtime.context import RequestContext
+from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.edge import system_context, user_context
 from patriot.runtime.embedded import Host, Parts
 from patriot.runtime.function import Context, Feed, Function

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patriot.runtime.aggregates import ACCOUNT, USER
-from patriot.runtime.context import DECIDE_ATTEMPTS_MAX, INTERNAL, Change, Loaded, Proposal, RequestContext
+from patriot.runtime.context import DECIDE_ATTEMPTS_MAX, INTERNAL, RequestContext
+from patriot.runtime.decision import Change, Loaded, Proposal
 from patriot.runtime.edge import system_context, user_context
 from patriot.runtime.embedded import Host
 from patriot.runtime.problem import ProblemError

@@ -1,0 +1,134 @@
+"""What a decision is made of: a loaded aggregate, new events, and all that they write.
+
+Rule: an event's postings and holds become ledger lines and balance changes here and nowhere else.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID, uuid5
+
+from patriot.domain.balances import changes_of
+from patriot.domain.ledger import entries_of
+from patriot.store.api import (
+    Append,
+    BalanceChange,
+    Guard,
+    Inbox,
+    LeaseCheck,
+    NewEvent,
+    RecordedEvent,
+    Row,
+    StreamId,
+)
+from schemas.events import Event, MoneyEvent
+
+State = TypeVar("State")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate(Generic[State]):
+    """One kind of event stream and the pure function that folds it: fold(state | None, event, version, when)."""
+
+    kind: str
+    fold: Callable[[State | None, Any, int, datetime], State]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Generic[State]):
+    """An aggregate as of `version`; version 0 and state None where the stream does not exist."""
+
+    aggregate: Aggregate[State]
+    stream: StreamId
+    version: int
+    state: State | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """New events for one loaded stream."""
+
+    loaded: Loaded[Any]
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal(Generic[Result]):
+    """What a decision wants to become true, and what to answer then."""
+
+    changes: Sequence[Change]
+    result: Result
+    guards: Sequence[Guard] = ()
+    rows: Sequence[Row] = ()
+    inbox: Inbox | None = None
+    lease: LeaseCheck | None = None
+
+
+@dataclass(slots=True)
+class Decision(Generic[Result]):
+    """A proposal on its way into the store: the states it leads to, and the store's answer."""
+
+    proposal: Proposal[Result]
+    after: Sequence[tuple[Loaded[Any], int, Any]]
+    recorded: Awaitable[Sequence[RecordedEvent]]
+
+
+def after(changes: Sequence[Change], when: datetime) -> list[tuple[Loaded[Any], int, Any]]:
+    """What was loaded, and the version and state that its change leads to."""
+    states = []
+    for change in changes:
+        loaded, state = change.loaded, change.loaded.state
+        for version, event in enumerate(change.events, loaded.version + 1):
+            state = loaded.aggregate.fold(state, event, version, when)
+        states.append((loaded, loaded.version + len(change.events), state))
+    return states
+
+
+def writes_of(changes: Sequence[Change], when: datetime) -> tuple[list[Append], list[BalanceChange], list[Row]]:
+    """Everything that the events write: themselves, the balances that they change, their ledger lines."""
+    appends, balances, rows = list[Append](), list[BalanceChange](), list[Row]()
+    for change in changes:
+        loaded = change.loaded
+        if change.events:
+            appends.append(Append(loaded.stream, loaded.version, [_new(event) for event in change.events]))
+        for version, event in enumerate(change.events, loaded.version + 1):
+            if isinstance(event, MoneyEvent):
+                balances += _balance_changes(event)
+                rows += ledger_rows(event, loaded.stream.id, version, when)
+    return appends, balances, rows
+
+
+def _new(event: Event) -> NewEvent:
+    return NewEvent(event.TYPE, event.SCHEMA, event.model_dump_json().encode())
+
+
+def _balance_changes(event: MoneyEvent) -> list[BalanceChange]:
+    return [
+        BalanceChange(event.account_id, delta.asset, delta.total, delta.reserved, delta.margin, delta.required)
+        for delta in changes_of(event)
+    ]
+
+
+def ledger_rows(event: MoneyEvent, aggregate_id: UUID, version: int, when: datetime) -> list[Row]:
+    """The `ledger_entries` rows of an event: its postings, checked to balance."""
+    if not event.postings:
+        return []
+    posting_id = uuid5(aggregate_id, str(version))
+    return [
+        Row(
+            "ledger_entries",
+            {
+                "posting_id": posting_id,
+                "entry_no": entry.line,
+                "account_code": entry.ledger,
+                "account_id": entry.account_id,
+                "asset": entry.asset,
+                "amount": entry.amount,
+                "description": event.TYPE,
+                "posted_at": when,
+            },
+        )
+        for entry in entries_of(event)
+    ]
