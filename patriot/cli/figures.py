@@ -65,13 +65,15 @@ def percent(part: Decimal, whole: Decimal) -> str:
     return f"{part / whole * 100:+.2f}%" if whole else ""
 
 
-def moment(text: str | None, *, today: datetime | None = None) -> str:
-    """The second of a time in UTC; with the day unless it is today."""
+def moment(text: str | None, *, today: datetime | None = None, narrow: bool = False) -> str:
+    """The second of a time in UTC; with the day unless it is today. `narrow`: of other days the minute will do."""
     if not text:
         return ""
     time = datetime.fromisoformat(text).astimezone(UTC)
     same_day = time.date() == (today or datetime.now(UTC)).date()
-    return f"{time:%H:%M:%S}" if same_day else f"{time:%Y-%m-%d %H:%M:%S}"
+    if same_day:
+        return f"{time:%H:%M:%S}"
+    return f"{time:%m-%d %H:%M}" if narrow else f"{time:%Y-%m-%d %H:%M:%S}"
 
 
 def duration(seconds: float) -> str:

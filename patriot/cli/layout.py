@@ -1,4 +1,4 @@
-"""The live screen as lines of text. Rule: it fits into any terminal; what is most worth watching goes last.
+"""The live screen as lines of text. Rule: it fits into any terminal; what is wrong stands first in the last line.
 
 patriot  synthetic market  up 2:31            http://127.0.0.1:8000/docs
 equity 159,834.78 USDT  -12.30 (-0.01%)   ▁▂▃▅▆▇
@@ -22,6 +22,7 @@ NAME_WIDTH = 22
 PRICE_WIDTH = 11
 ROWS_ASSURED = 2
 PATIENCE_SECONDS = 10
+OUTBOX_FEW = 100
 
 
 def lines(picture: Picture, width: int, height: int) -> Sequence[Text]:
@@ -130,9 +131,9 @@ def _position(row: Row) -> Text:
     profit, realised = row["unrealised_pnl"], row["realised_pnl"]
     return Text.assemble(
         f"  {row['instrument']:<{NAME_WIDTH}}", (f"{number(row['quantity']):>8}", style_of(row["quantity"])),
-        (" at ", "dim"), f"{average(row['average_price']):<10}",
-        (" open ", "dim"), (f"{signed(profit) or '?':>9}", style_of(profit)),
-        (" realised ", "dim"), (f"{signed(realised):>9}", style_of(realised)),
+        (" at ", "dim"), f"{average(row['average_price']):<{PRICE_WIDTH}}",
+        (" open ", "dim"), (f"{signed(profit) or '?':>8}", style_of(profit)),
+        (" realised ", "dim"), (f"{signed(realised):>8}", style_of(realised)),
     )  # fmt: skip
 
 
@@ -169,11 +170,13 @@ def _foot(picture: Picture, width: int) -> Text:
     stale = sum(age > picture.staleness_seconds for age in ages)
     bad = stale or not ages or picture.dead_letters
     left = Text.assemble(
-        ("● ", "red" if bad else "green"), f"{len(ages)} prices", (f", {stale} stale" if stale else "", "bold red"),
-        (f", {max(0.0, min(ages)):.1f} s old" if ages else "", ""), f"  {picture.ticks_per_second:,.0f} ticks/s",
-        (f"  {picture.reconnects} reconnects" if picture.reconnects else "", "yellow"),
-        (f"  outbox {picture.outbox_depth}", "yellow" if picture.outbox_depth > 100 else ""),
-        (f"  {picture.dead_letters} dead letters" if picture.dead_letters else "", "bold red"),
+        ("● ", "red" if bad else "green"),
+        (f"{picture.dead_letters} dead letters  " if picture.dead_letters else "", "bold red"),
+        (f"{stale} stale  " if stale else "", "bold red"),
+        (f"{picture.reconnects} reconnects  " if picture.reconnects else "", "yellow"),
+        (f"outbox {picture.outbox_depth}  ", "yellow" if picture.outbox_depth > OUTBOX_FEW else ""),
+        f"{len(ages)} price{'s' * (len(ages) != 1)}", (f", {max(0.0, min(ages)):.1f} s old" if ages else "", ""),
+        f"  {picture.ticks_per_second:,.0f} ticks/s",
     )  # fmt: skip
     return _ends(left, Text("Ctrl-C stops everything", "dim"), width)
 

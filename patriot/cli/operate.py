@@ -1,12 +1,15 @@
 """Running it: `patriot up`, `doctor`, `migrate`, `rebuild`. Rule: only what runs the platform imports it."""
 
-from typing import Annotated
+import signal
+from typing import Annotated, NoReturn
 
 import typer
 
 from patriot.cli.common import Json, State, state_of
 from patriot.cli.output import UNSOUND, done, show
 from patriot.cli.tables import Column, plain_text, table
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def up(
@@ -20,11 +23,17 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Run the platform: market, orders, portfolio. Ctrl-C stops everything, the database too."""
+    for name in STOP_SIGNALS:
+        signal.signal(name, _end)  # while it is imported; then `running` decides
     from patriot.cli import running
 
     given = {"seed": seed, "port": port, "market": "live" if live else None, "demo": None if demo else False}
     state = state_of(context, as_json)
     running.up(state, {name: value for name, value in given.items() if value is not None}, seconds, plain=plain)
+
+
+def _end(_number: int, _frame: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 def migrate(context: typer.Context, as_json: Json = False) -> None:

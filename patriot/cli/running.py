@@ -6,7 +6,6 @@ stderr, and to a file in the data folder while the screen is shown.
 
 import asyncio
 import contextlib
-import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from rich.status import Status
 
 from patriot.cli.common import State
 from patriot.cli.instance import AlreadyRuns, only_one, require_free
+from patriot.cli.operate import STOP_SIGNALS
 from patriot.cli.output import REFUSED, USAGE, console, done, fail, show_line
 from patriot.cli.screen import follow, watch
 from patriot.cli.session import Session, load, save
@@ -35,7 +35,6 @@ from patriot.telemetry.logs import configure_logs
 
 LOG_FILE = "patriot.log"
 START_ERRORS = (AlreadyRuns, EmbeddedError, MigrationRefused, StoreError, SecurityError, ProtocolError, OSError)
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def up(state: State, given: Mapping[str, Any], seconds: float | None, *, plain: bool) -> None:
@@ -117,6 +116,7 @@ class Run:
         folder, known = self._settings.data_dir, _known(self._settings.data_dir)
         demo = Demo(running.host, known.username, known.password)
         if self._settings.demo:
+            save(folder, Session(running.url, demo.username, demo.password))  # a start cut off now loses no password
             await demo.prepare()
             known = Session(running.url, demo.username, demo.password, demo.account_id)
         save(folder, msgspec.structs.replace(known, url=running.url))

@@ -58,7 +58,7 @@ def profit(name: str, title: str = "", *, wide: bool = False) -> Column:
 
 
 def time_of(name: str, title: str = "time UTC", *, wide: bool = False) -> Column:
-    return Column(title, lambda entry: moment(entry.get(name)), wide=wide)
+    return Column(title, lambda entry: moment(entry.get(name), narrow=not is_wide()), wide=wide)
 
 
 def is_wide() -> bool:
@@ -69,6 +69,7 @@ def table(columns: Sequence[Column], entries: Iterable[Entry], title: str = "", 
     """A table without lines: the figures are the picture."""
     shown = [column for column in columns if is_wide() or not column.wide]
     made = Table(title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None)
+    made.padding = (0, 2 if is_wide() else 1, 0, 0)
     made.pad_edge = False
     for column in shown:
         made.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
