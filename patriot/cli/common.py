@@ -1,5 +1,6 @@
 """What every command gets: the data folder and the wanted form of output."""
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,13 @@ class State:
 
     def client(self) -> Client:
         return connect(self.data_dir, as_json=self.as_json)
+
+
+def quiet_logs() -> None:
+    """Logs of a command that is no service: what is worth a look, on stderr."""
+    from patriot.telemetry.logs import configure_logs
+
+    configure_logs(level="warning", form="console", stream=sys.stderr)
 
 
 def state_of(context: typer.Context, as_json: bool) -> State:

@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from patriot.cli.common import Json, State, state_of
+from patriot.cli.common import Json, quiet_logs, state_of
 from patriot.cli.output import UNSOUND, done, show
 from patriot.cli.tables import Column, plain_text, table
 
@@ -23,13 +23,18 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Run the platform: market, orders, portfolio. Ctrl-C stops everything, the database too."""
-    for name in STOP_SIGNALS:
-        signal.signal(name, _end)  # while it is imported; then `running` decides
+    listen()
     from patriot.cli import running
 
     given = {"seed": seed, "port": port, "market": "live" if live else None, "demo": None if demo else False}
     state = state_of(context, as_json)
     running.up(state, {name: value for name, value in given.items() if value is not None}, seconds, plain=plain)
+
+
+def listen() -> None:
+    """A signal that comes before there is anything to stop just ends the command."""
+    for name in STOP_SIGNALS:
+        signal.signal(name, _end)
 
 
 def _end(_number: int, _frame: object) -> NoReturn:
@@ -40,6 +45,7 @@ def migrate(context: typer.Context, as_json: Json = False) -> None:
     """Bring the database to the newest schema, and check its roles."""
     from patriot.cli import upkeep
 
+    quiet_logs()
     state = state_of(context, as_json)
     version = upkeep.migrate(state)
     show({"migrated": True, "version": version}, as_json=state.as_json, text=done(f"the schema is current: {version}"))
@@ -49,6 +55,7 @@ def rebuild(context: typer.Context, as_json: Json = False) -> None:
     """Empty the read models, fold every event again, and tell whether the rows are what they were."""
     from patriot.cli import upkeep
 
+    quiet_logs()
     state = state_of(context, as_json)
     result = upkeep.rebuild(state)
     different = [row for row in result["tables"] if row["different"]]
@@ -70,7 +77,8 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
     """Check what the platform needs and how it is; say what to do about what is wrong."""
     from patriot.cli import doctor as checks
 
-    state: State = state_of(context, as_json)
+    quiet_logs()
+    state = state_of(context, as_json)
     found = checks.run(state.data_dir)
     columns = [plain_text(name) for name in ("state", "check", "finding")]
     if any(finding["advice"] for finding in found):

@@ -40,7 +40,7 @@ def load(folder: Path) -> Session | None:
     """What `patriot up` wrote down, as it is. Raises msgspec.DecodeError where the file is damaged."""
     try:
         return msgspec.json.decode((folder / FILE).read_bytes(), type=Session)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

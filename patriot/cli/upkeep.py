@@ -48,14 +48,14 @@ def rebuild(state: State) -> dict[str, Any]:
 
     async def run() -> dict[str, Any]:
         async with _store(settings) as store:
-            return await _compared(store)
+            return await compared(store)
 
     with _alone(state, settings):
         result = _attempt(run, state)
     return {**result, "seconds": round(time.monotonic() - started, 3)}
 
 
-async def _compared(store: Store) -> dict[str, Any]:
+async def compared(store: Store) -> dict[str, Any]:
     before = {name: await _rows(store, name) for name, table in TABLES.items() if table.disposable}
     behind = await store.outbox_depth()
     with _progress() as advance:
