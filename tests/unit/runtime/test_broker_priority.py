@@ -1,0 +1,134 @@
+"""Who is delivered first: those who move orders before read models, clients before both, and nobody waits for ever."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from patriot.runtime.broker import Broker, BrokerLimits
+from patriot.runtime.clock import SystemClock
+from patriot.runtime.lanes import SHOWING_EVERY, LaneKey, Turns, Urgency
+from patriot.runtime.ports import Response
+from patriot.store.api import Origin, RecordedEvent, StreamId
+from patriot.store.memory import MemoryStore
+from schemas.events import OrderRouted
+from schemas.topics import ORDER_EVENTS
+
+RULE = {"match": f'event.type == "{OrderRouted.TYPE}"', "path": "/events/x"}
+TENANT = UUID(int=1)
+
+
+def lane(name: str, urgency: Urgency) -> LaneKey:
+    return LaneKey("probe", name, urgency)
+
+
+async def test_acting_lanes_go_first_but_do_not_starve_the_showing_ones():
+    turns = Turns()
+    for number in range(8):
+        turns.put(lane(f"s{number}", Urgency.SHOWING))
+        turns.put(lane(f"a{number}", Urgency.ACTING))
+    taken = [(await turns.take()).subject for _ in range(16)]
+    early = taken[: SHOWING_EVERY * 2]
+    assert [name for name in early if name.startswith("s")] == ["s0", "s1"]
+    assert early[SHOWING_EVERY - 1] == "s0"
+    assert [name for name in taken if name.startswith("a")] == [f"a{number}" for number in range(8)]
+    assert sorted(taken) == sorted([f"a{n}" for n in range(8)] + [f"s{n}" for n in range(8)])
+
+
+async def test_waiting_worker_gets_the_next_lane():
+    turns = Turns()
+    waiting = asyncio.create_task(turns.take())
+    await asyncio.sleep(0)
+    turns.put(lane("a", Urgency.SHOWING))
+    assert (await waiting).subject == "a"
+
+
+class Consumer:
+    """Records what it gets; the first delivery waits for `gate`."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, str]] = []
+        self.at_once = self.at_once_max = 0
+        self.gate = asyncio.Event()
+
+    async def __call__(self, consumer: str, path: str, body: bytes, correlation_id: str) -> Response:
+        self.got.append((consumer, correlation_id))
+        self.at_once += 1
+        self.at_once_max = max(self.at_once_max, self.at_once)
+        await self.gate.wait()
+        self.at_once -= 1
+        return Response(200, {}, b"")
+
+
+@asynccontextmanager
+async def running(consumer: Consumer, **limits: Any) -> AsyncIterator[Broker]:
+    broker = Broker(consumer, MemoryStore(), SystemClock(), BrokerLimits(**limits))
+    subscription = {"topic": ORDER_EVENTS.name, "routes": {"rules": [RULE]}}
+    broker.subscribe("shows", [subscription], shows=True)
+    broker.subscribe("acts", [subscription])
+    broker.start()
+    try:
+        yield broker
+    finally:
+        await broker.stop()
+
+
+def recorded(correlation_id: str, order_id: UUID | None = None, version: int = 1) -> RecordedEvent:
+    stream = StreamId(TENANT, "order", order_id or uuid4())
+    origin = Origin(TENANT, "user:1", correlation_id)
+    return RecordedEvent(stream, version, OrderRouted.TYPE, 1, b"{}", datetime.now(UTC), origin)
+
+
+async def until_idle(broker: Broker) -> None:
+    async with asyncio.timeout(5):
+        while not broker.idle:
+            await asyncio.sleep(0.001)
+
+
+async def test_orders_move_before_read_models_follow():
+    consumer = Consumer()
+    consumer.gate.set()
+    async with running(consumer, concurrency=1) as broker:
+        broker.publish_recorded([recorded(str(number)) for number in range(8)])
+        await until_idle(broker)
+    assert [number for name, number in consumer.got if name == "acts"] == [str(number) for number in range(8)]
+    first = [name for name, _ in consumer.got[:8]]
+    assert first.count("shows") == 8 // SHOWING_EVERY
+
+
+async def test_one_order_moves_in_order_while_its_read_models_need_none():
+    consumer, order_id = Consumer(), uuid4()
+    async with running(consumer) as broker:
+        broker.publish_recorded([recorded(str(version), order_id, version) for version in (1, 2, 3)])
+        await asyncio.sleep(0.01)
+        assert [entry for entry in consumer.got if entry[0] == "acts"] == [("acts", "1")]
+        assert sorted(entry for entry in consumer.got if entry[0] == "shows") == [("shows", text) for text in "123"]
+        consumer.gate.set()
+        await until_idle(broker)
+    assert [number for name, number in consumer.got if name == "acts"] == ["1", "2", "3"]
+
+
+async def test_lasting_crowd_of_clients_does_not_keep_orders_from_moving():
+    consumer = Consumer()
+    consumer.gate.set()
+    async with running(consumer, step_back_seconds_max=0.05) as broker:
+        broker.waiting_clients = lambda: 100
+        broker.publish_recorded([recorded(str(number)) for number in range(500)])
+        started = asyncio.get_running_loop().time()
+        await until_idle(broker)
+        seconds = asyncio.get_running_loop().time() - started
+    assert seconds < 1.5  # stepping back for each of the 1,000 deliveries would take five seconds
+
+
+async def test_burst_of_clients_goes_first():
+    consumer = Consumer()
+    consumer.gate.set()
+    async with running(consumer, step_back_seconds_max=60) as broker:
+        broker.waiting_clients = lambda: 100
+        broker.publish_recorded([recorded(str(number)) for number in range(500)])
+        await asyncio.sleep(0.1)
+        assert len(consumer.got) < 60  # one at a time, each after a pause
+        broker.waiting_clients = lambda: 0
+        await until_idle(broker)
