@@ -103,7 +103,7 @@ async def test_slow_client_is_conflated_then_cut(monkeypatch: pytest.MonkeyPatch
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         await reader.readuntil(b"\r\n\r\n")
-        while not mount.sockets:  # noqa: ASYNC110
+        while not mount.sockets:
             await asyncio.sleep(0.001)
         slow = mount.sockets[0]
         for _ in range(2000):
