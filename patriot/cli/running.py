@@ -7,9 +7,9 @@ stderr, and to a file in the data folder while the screen is shown.
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 from pydantic import ValidationError
@@ -31,7 +31,7 @@ from patriot.security.errors import SecurityError
 from patriot.store.api import StoreError
 from patriot.store.migrate import MigrationRefused
 from patriot.store.place import EmbeddedError
-from patriot.telemetry.logs import configure_logs
+from patriot.telemetry.logs import Format, configure_logs
 
 LOG_FILE = "patriot.log"
 START_ERRORS = (AlreadyRuns, EmbeddedError, MigrationRefused, StoreError, SecurityError, ProtocolError, OSError)
@@ -41,12 +41,12 @@ def up(state: State, given: Mapping[str, Any], seconds: float | None, *, plain: 
     """Run until a signal, or for so many seconds."""
     settings = settings_of(state, given)
     on_screen = console.is_terminal and not plain and not state.as_json
-    run = Run(settings, as_json=state.as_json, on_screen=on_screen)
     try:
-        with only_one(settings.data_dir), _logs(settings, on_screen=on_screen):
+        with only_one(settings.data_dir), _logs(settings, on_screen=on_screen) as set_log_level:
             require_free(settings.host, settings.port, "PATRIOT_PORT")
             if settings.execution == "wire":
                 require_free("127.0.0.1", settings.venue_port, "PATRIOT_VENUE_PORT")
+            run = Run(settings, set_log_level, as_json=state.as_json, on_screen=on_screen)
             asyncio.run(run.until_stopped(seconds))
     except START_ERRORS as error:
         fail(_reason(error), REFUSED, as_json=state.as_json)
@@ -64,8 +64,11 @@ def settings_of(state: State, given: Mapping[str, Any]) -> Settings:
 class Run:
     """One run of the platform, from the first signal handler to the last word."""
 
-    def __init__(self, settings: Settings, *, as_json: bool, on_screen: bool) -> None:
+    def __init__(
+        self, settings: Settings, set_log_level: Callable[[str], None], *, as_json: bool, on_screen: bool
+    ) -> None:
         self._settings = settings
+        self._set_log_level = set_log_level
         self._as_json = as_json
         self._on_screen = on_screen
         self._stop = asyncio.Event()
@@ -101,6 +104,7 @@ class Run:
                 )  # fmt: skip
                 async with _in_background(demo.first_order()):
                     await self._show(running, demo)
+                self._set_log_level("error")  # connections that end now are no news
                 spinner.update("stopping")
                 spinner.start()
 
@@ -155,14 +159,19 @@ def _known(folder: Path) -> Session:
 
 
 @contextlib.contextmanager
-def _logs(settings: Settings, *, on_screen: bool) -> Iterator[None]:
-    if not on_screen:
-        configure_logs(level=settings.log_level, form=settings.log_format, stream=sys.stderr)
-        yield
-        return
-    with (settings.data_dir / LOG_FILE).open("a") as stream:
-        configure_logs(level=settings.log_level, form="json", stream=stream)
-        yield
+def _logs(settings: Settings, *, on_screen: bool) -> Iterator[Callable[[str], None]]:
+    """Sets up the logs; yields the way to change their level."""
+    with contextlib.ExitStack() as stack:
+        stream: TextIO = sys.stderr
+        if on_screen:
+            stream = stack.enter_context((settings.data_dir / LOG_FILE).open("a"))
+        form: Format = "json" if on_screen else settings.log_format
+
+        def set_level(level: str) -> None:
+            configure_logs(level=level, form=form, stream=stream)
+
+        set_level(settings.log_level)
+        yield set_level
 
 
 def _reason(error: Exception) -> str:
