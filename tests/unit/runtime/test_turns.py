@@ -69,6 +69,7 @@ async def test_turns_do_not_wait_for_the_disk():
         assert (await context.load(COUNTED, STREAM)).version == 0  # others see only what is durable
         store.let.set()
         assert [await task for task in tasks] == [1, 2, 3, 4, 5]
+        assert store.waiting == 5  # nobody had to decide again
         assert (await context.load(COUNTED, STREAM)).state == 5
 
 
