@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from patriot.domain.venue import Accepted, NotFound, OrderRef, OrderState, Outcome, VenueOrder
 from patriot.runtime.embedded import Host
 from patriot.runtime.platform import platform
 from patriot.runtime.settings import Settings
 from schemas.reports import Execution
-from tests.support.host import PERPETUAL, Client, define, set_price
+from tests.support.host import PASSWORD, PERPETUAL, Client, define, set_price
 
 INSTRUMENT = PERPETUAL.id
 QUANTITY = "0.002"
@@ -102,8 +103,8 @@ async def opened(
         async with platform(Settings(data_dir=data, **chosen)) as running:
             host = running.host
             instruments = [INSTRUMENT] if not symbols else await _made_up(host, symbols)
-            client = await Client(host).register("bench")
-            known = [await _account(client, number) for number in range(accounts)]
+            client = await _user(host)
+            known = [await _account(client) for _ in range(accounts)]
             world = World(host, client, int(running.url.rpartition(":")[2]), known, instruments)
             await _until_trading(world)
             await world.until_idle()
@@ -117,8 +118,16 @@ def _folder() -> Iterator[Path]:
         yield Path(name)
 
 
-async def _account(client: Client, number: int) -> str:
-    account = await client.json("POST", "/accounts", {"exchange": "BINANCE", "label": f"bench {number}"}, 201)
+async def _user(host: Host) -> Client:
+    """The bench's user: registered, or logged in where the folder knows it."""
+    credentials = {"username": "bench", "password": PASSWORD}
+    await Client(host).call("POST", "/users", credentials)
+    token = await Client(host).json("POST", "/auth/token", credentials)
+    return Client(host, token["access_token"])
+
+
+async def _account(client: Client) -> str:
+    account = await client.json("POST", "/accounts", {"exchange": "BINANCE", "label": f"bench {uuid4().hex}"}, 201)
     path = account["account_id"]
     await client.json("POST", f"/accounts/{path}/funds", {"asset": "USDT", "amount": "1000000000"}, 201)
     await client.json("POST", f"/risk/limits/{path}", LIMITS)
