@@ -108,10 +108,9 @@ class Broker:
             if message.id in self._in_flight or self.pending >= self._limits.queue_max:
                 continue
             self._in_flight.add(message.id)
-            self._send(TOPIC_OF[event.type], message, partial(self._handled, event, message.id))
+            self._send(TOPIC_OF[event.type], message, partial(self._handled, event))
 
-    def _handled(self, event: RecordedEvent, message_id: str) -> None:
-        self._in_flight.discard(message_id)
+    def _handled(self, event: RecordedEvent) -> None:
         self._published.append(event)
         self._flush.set()
 
@@ -250,6 +249,8 @@ class Broker:
                 await self._store.published(done)
             except Exception:  # noqa: BLE001 - the relay will deliver these again; consumers know them
                 log.warning("outbox not cleared", events=len(done))
+            # only now: until they are off the outbox the relay finds them there
+            self._in_flight.difference_update(event.id for event in done)
 
     # --- waiting ---
     @property

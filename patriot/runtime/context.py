@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from patriot.domain.instrument import Instrument
 from patriot.runtime.cloudevent import CloudEvent
-from patriot.runtime.decision import Aggregate, Decision, Loaded, Proposal, after, writes_of
+from patriot.runtime.decision import Aggregate, Decision, Loaded, Proposal, after, writes_nothing, writes_of
 from patriot.runtime.ports import Response, Runtime
 from patriot.runtime.problem import ProblemError, forbidden, not_found, unauthenticated
 from patriot.security.roles import Identity
@@ -201,6 +201,8 @@ class RequestContext:
         """
         for attempt in range(1, DECIDE_ATTEMPTS_MAX + 1):
             decision = await (self._decided(propose) if turn is None else self._decided_in_turn(propose, turn))
+            if decision.recorded is None:
+                return decision.proposal.result
             try:
                 recorded = await decision.recorded
             except BaseException as error:
@@ -217,6 +219,8 @@ class RequestContext:
     async def _decided(self, propose: Callable[[], Awaitable[Proposal[Result]]]) -> Decision[Result]:
         proposal = await propose()
         commit = self._commit(proposal)
+        if writes_nothing(commit):
+            return Decision(proposal, (), None)
         return Decision(proposal, after(proposal.changes, commit.occurred_at), self.runtime.store.commit(commit))
 
     async def _decided_in_turn(
@@ -226,7 +230,8 @@ class RequestContext:
             decision = await self._decided(propose)
             for loaded, version, state in decision.after:
                 self.runtime.states.put_on_its_way(loaded.stream, version, state)
-            decision.recorded = asyncio.ensure_future(decision.recorded)  # tasks start in order: so do the commits
+            if decision.recorded is not None:
+                decision.recorded = asyncio.ensure_future(decision.recorded)  # tasks start in order: so do the commits
         return decision
 
     def _forget(self, decision: Decision[Any], *, lost: bool) -> None:

@@ -14,6 +14,7 @@ from patriot.domain.ledger import entries_of
 from patriot.store.api import (
     Append,
     BalanceChange,
+    Commit,
     Guard,
     Inbox,
     LeaseCheck,
@@ -68,11 +69,11 @@ class Proposal(Generic[Result]):
 
 @dataclass(slots=True)
 class Decision(Generic[Result]):
-    """A proposal on its way into the store: the states it leads to, and the store's answer."""
+    """A proposal on its way into the store: the states it leads to, and the store's answer; None: nothing to write."""
 
     proposal: Proposal[Result]
     after: Sequence[tuple[Loaded[Any], int, Any]]
-    recorded: Awaitable[Sequence[RecordedEvent]]
+    recorded: Awaitable[Sequence[RecordedEvent]] | None
 
 
 def after(changes: Sequence[Change], when: datetime) -> list[tuple[Loaded[Any], int, Any]]:
@@ -98,6 +99,12 @@ def writes_of(changes: Sequence[Change], when: datetime) -> tuple[list[Append], 
                 balances += _balance_changes(event)
                 rows += ledger_rows(event, loaded.stream.id, version, when)
     return appends, balances, rows
+
+
+def writes_nothing(commit: Commit) -> bool:
+    """A decision that was made before: there is nothing to make durable, nor a condition to check."""
+    asks = commit.guards or commit.inbox or commit.idempotency or commit.lease
+    return not (commit.appends or commit.balances or commit.rows or asks)
 
 
 def _new(event: Event) -> NewEvent:
