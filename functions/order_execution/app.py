@@ -4,14 +4,13 @@ Who finds `submit_started` without an outcome (a redelivery after a crash) asks 
 without proof makes the order `unknown`; unknown orders are asked for until the venue has proved something.
 """
 
-from collections.abc import Mapping
 from typing import Literal
 from uuid import UUID
 
 from patriot.domain import reporting
 from patriot.domain.order import LIVE, Order
 from patriot.domain.order_commands import record_unknown, start_submit
-from patriot.domain.venue import Accepted, OrderRef, OrderState, Outcome, Rejected, Unknown, VenueAdapter, VenueOrder
+from patriot.domain.venue import Accepted, OrderRef, Outcome, Unknown, VenueAdapter, VenueOrder
 from patriot.runtime.aggregates import ORDER
 from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.function import Context, Function
@@ -26,10 +25,6 @@ from schemas.events import (
 from schemas.topics import ORDER_EVENTS
 
 Request = Literal["cancel", "modify"]
-REJECTED: Mapping[Request, Literal["cancel_rejected", "modify_rejected"]] = {
-    "cancel": "cancel_rejected",
-    "modify": "modify_rejected",
-}
 OPENING_LOOKS, OPENING_SECONDS = 300, 0.1
 ASK_AGAIN_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 
@@ -85,18 +80,16 @@ async def cancel(event: OrderCancelRequested, context: Context) -> None:
 async def modify(event: OrderModifyRequested, context: Context) -> None:
     order = await _order(event.order_id, context)
     pending = order.pending_modify
-    if pending is None or pending.request_id != event.request_id or order.status not in LIVE:
+    if order.status not in LIVE:
+        return
+    if pending is None or pending.request_id != event.request_id:
+        await _resolved(order, context)  # answered already; the crash may have come before all of it was reported
         return
     outcome = await _adapter(order, context).modify(_ref(order), event.quantity, event.price, order.side)
     if isinstance(outcome, Accepted):
-        facts = {
-            "quantity": event.quantity,
-            "price": event.price,
-            "venue_order_id": outcome.venue_order_id,
-            "request_id": event.request_id,
-        }
-        modified = reporting.report(order, "modified", "command", **facts)
-        await context.publish_reports(order.user_id, [modified])
+        modified = reporting.of_modified(order, pending, "command", outcome.venue_order_id)
+        state = reporting.of_state(order, outcome.state, "command") if outcome.state else []
+        await context.publish_reports(order.user_id, [modified, *state])
     else:
         await _report_request(order, "modify", outcome, context)
 
@@ -156,12 +149,10 @@ async def _report_request(order: Order, request: Request, outcome: Outcome, cont
         await context.publish_reports(order.user_id, state)
         return
     answer = await _adapter(order, context).query(_ref(order))
-    reports = reporting.of_query(order, answer, context.now()) or []
-    if isinstance(outcome, Rejected):
-        kind = REJECTED[request]
-        reports.append(reporting.report(order, kind, "command", code=outcome.code, reason=outcome.reason))
-    elif isinstance(answer, OrderState):
-        reports += reporting.of_request(order, request, answer)
+    if isinstance(answer, Unknown):  # a refusal may only mean that an earlier delivery has done it already
+        raise StillUnknown(order.order_id)
+    reports = reporting.of_request(order, request, outcome, answer)
+    reports = [*reports, *(reporting.of_query(order, answer, context.now()) or [])]
     await context.publish_reports(order.user_id, reports)
     if not reports:
         raise StillUnknown(order.order_id)

@@ -1,10 +1,11 @@
 """What a venue says about an order, as reports. Pure: commands, queries and reconciliation all end here."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Literal
 
-from patriot.domain.order import UNPROVED, Order
-from patriot.domain.venue import Accepted, NotFound, OrderState, Outcome, Rejected, Unknown
+from patriot.domain.order import UNPROVED, Order, PendingModify
+from patriot.domain.venue import Accepted, NotFound, OrderState, Outcome, Rejected, Unknown, VenueStatus
 from schemas.reports import Outcome as ReportOutcome
 from schemas.reports import Source, VenueReport
 
@@ -13,6 +14,13 @@ ARRIVAL_WINDOW = timedelta(seconds=6)
 with every order. So an order that the venue does not know after this time never got there and never will."""
 
 LOST = "the request did not reach the venue"
+_REFUSED: dict[str, ReportOutcome] = {"cancel": "cancel_rejected", "modify": "modify_rejected"}
+_ANSWERING: dict[str, frozenset[VenueStatus]] = {
+    "cancel": frozenset({"filled", "cancelled", "expired", "rejected"}),
+    "modify": frozenset({"cancelled", "expired", "rejected"}),
+}
+"""How an order ends that needs no other answer; one that is filled may have been so at either quantity."""
+
 _ENDS: dict[str, ReportOutcome] = {"cancelled": "cancelled", "expired": "expired", "rejected": "rejected"}
 
 
@@ -59,19 +67,35 @@ def of_state(order: Order, state: OrderState, source: Source) -> list[VenueRepor
     return reports
 
 
-def of_request(order: Order, request: Literal["cancel", "modify"], state: OrderState) -> list[VenueReport]:
-    """What the order's state at the venue, asked for after a cancel or modify without an answer, says about that."""
-    pending = order.pending_modify
-    if request == "cancel":
-        lost = state.status == "open"
-        return [report(order, "cancel_rejected", "reconciliation", code="lost", reason=LOST)] if lost else []
-    if pending is None or state.status != "open":
+def of_modified(order: Order, pending: PendingModify, source: Source, venue_order_id: str = "") -> VenueReport:
+    """The modification was done as it was asked for."""
+    facts = {"quantity": pending.quantity, "price": pending.price, "request_id": pending.request_id}
+    return report(order, "modified", source, venue_order_id=venue_order_id, **facts)
+
+
+def of_request(
+    order: Order, request: Literal["cancel", "modify"], outcome: Rejected | Unknown, answer: OrderState | NotFound
+) -> list[VenueReport]:
+    """What became of a cancel or modify that was refused or not answered, by how the order stands now.
+
+    To be reported before the order's state: a modification may have been done by an earlier delivery, and filled since.
+    """
+    pending = order.pending_modify if request == "modify" else None
+    if request == "modify" and pending is None:
         return []
-    if (state.quantity, state.price) == (pending.quantity, pending.price):
-        agreed: dict[str, object] = {"quantity": pending.quantity, "price": pending.price}
-        return [report(order, "modified", "reconciliation", request_id=pending.request_id, **agreed)]
-    lost_facts: dict[str, object] = {"request_id": pending.request_id, "code": "lost", "reason": LOST}
-    return [report(order, "modify_rejected", "reconciliation", **lost_facts)]
+    if pending and _stands(answer) == (pending.quantity, pending.price):
+        return [of_modified(order, pending, "reconciliation")]
+    if isinstance(answer, OrderState) and answer.status in _ANSWERING[request]:
+        return []
+    if isinstance(answer, NotFound) and isinstance(outcome, Unknown):
+        return []
+    code, reason = (outcome.code, outcome.reason) if isinstance(outcome, Rejected) else ("lost", LOST)
+    facts = {"request_id": pending.request_id} if pending else {}
+    return [report(order, _REFUSED[request], "reconciliation", code=code, reason=reason, **facts)]
+
+
+def _stands(answer: OrderState | NotFound) -> tuple[Decimal, Decimal | None] | None:
+    return (answer.quantity, answer.price) if isinstance(answer, OrderState) else None
 
 
 def of_query(order: Order, answer: OrderState | NotFound | Unknown, now: datetime) -> list[VenueReport] | None:

@@ -18,6 +18,7 @@ from schemas.reports import Execution
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ACCOUNT = UUID(int=5)
 BTC = "BINANCE:BTC/USDT:USDT"
+LOST = Unknown("timeout")
 
 
 def grown(order: Order | None, events) -> Order:
@@ -141,12 +142,12 @@ def test_query_state_is_told_as_reconciliation():
 def test_lost_cancel_of_an_open_order_is_rejected():
     order = accepted()
     order = grown(order, request_cancel(order))
-    assert outcomes(reporting.of_request(order, "cancel", state(order))) == ["cancel_rejected"]
+    assert outcomes(reporting.of_request(order, "cancel", LOST, state(order))) == ["cancel_rejected"]
 
 
 def test_lost_cancel_of_an_ended_order_says_nothing_more():
     order = accepted()
-    assert reporting.of_request(order, "cancel", state(order, "cancelled")) == []
+    assert reporting.of_request(order, "cancel", LOST, state(order, "cancelled")) == []
 
 
 def modifying() -> Order:
@@ -158,7 +159,7 @@ def modifying() -> Order:
 
 def test_lost_modify_that_took_effect_is_modified():
     order = modifying()
-    (report,) = reporting.of_request(order, "modify", state(order, price=Decimal(59000)))
+    (report,) = reporting.of_request(order, "modify", LOST, state(order, price=Decimal(59000)))
     assert (report.outcome, report.price) == ("modified", Decimal(59000))
     assert order.pending_modify is not None
     assert report.request_id == order.pending_modify.request_id
@@ -166,13 +167,34 @@ def test_lost_modify_that_took_effect_is_modified():
 
 def test_lost_modify_without_effect_is_rejected():
     order = modifying()
-    assert outcomes(reporting.of_request(order, "modify", state(order))) == ["modify_rejected"]
+    assert outcomes(reporting.of_request(order, "modify", LOST, state(order))) == ["modify_rejected"]
 
 
 def test_lost_modify_of_an_order_without_one_says_nothing():
-    assert reporting.of_request(accepted(), "modify", state(accepted())) == []
+    assert reporting.of_request(accepted(), "modify", LOST, state(accepted())) == []
 
 
-def test_lost_modify_of_an_ended_order_says_nothing():
+def test_lost_modify_of_a_cancelled_order_says_nothing():
     order = modifying()
-    assert reporting.of_request(order, "modify", state(order, "filled")) == []
+    assert reporting.of_request(order, "modify", LOST, state(order, "cancelled")) == []
+
+
+def test_lost_modify_of_an_order_that_filled_as_it_was_is_rejected():
+    order = modifying()
+    assert outcomes(reporting.of_request(order, "modify", LOST, state(order, "filled"))) == ["modify_rejected"]
+
+
+def test_refused_modify_that_an_earlier_delivery_has_done_is_modified():
+    order = modifying()
+    refused = Rejected("nothing_to_amend", "it is so already")
+    assert outcomes(reporting.of_request(order, "modify", refused, state(order, price=Decimal(59000)))) == ["modified"]
+
+
+def test_refused_modify_says_why():
+    order = modifying()
+    (report,) = reporting.of_request(order, "modify", Rejected("-2013", "no"), NotFound())
+    assert (report.outcome, report.code) == ("modify_rejected", "-2013")
+
+
+def test_lost_request_about_an_order_that_is_not_found_says_nothing():
+    assert reporting.of_request(modifying(), "modify", LOST, NotFound()) == []
