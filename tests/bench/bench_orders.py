@@ -37,6 +37,7 @@ from tests.bench.world import QUANTITY, World, opened
 ROUNDS = 5
 BURST = 2_000
 BURST_CONNECTIONS = 64
+WIRE_BURST = 300
 CONNECTIONS = 32
 SECONDS = 1.5
 FLAT_SECONDS = 6.0
@@ -81,17 +82,17 @@ async def _rows() -> list[Row]:
         rows += await _half_load("acknowledged", world, rate / 2, seconds=2.0)
         rows += await _sustained_rows(world, median(rounds.whole))
         rows += await _signal_rows(world)
-        return rows
+    return rows + await _wire_rows()
 
 
 # --- acknowledgement burst --------------------------------------------------------------------------------------------
 
 
-async def _burst(world: World, rounds: Rounds) -> None:
+async def _burst(world: World, rounds: Rounds, count: int = BURST) -> None:
     started = time.perf_counter()
-    rounds.bursts.append(await _answered(_orders(world, connections=BURST_CONNECTIONS, seconds=60.0, count=BURST)))
+    rounds.bursts.append(await _answered(_orders(world, connections=BURST_CONNECTIONS, seconds=60.0, count=count)))
     await world.until_idle()
-    rounds.whole.append(BURST / (time.perf_counter() - started))
+    rounds.whole.append(count / (time.perf_counter() - started))
 
 
 def _burst_rows(rounds: Rounds) -> list[Row]:
@@ -161,6 +162,15 @@ async def _fill_latencies(world: World, after: int) -> list[float]:
             latencies.append((event.occurred_at - created[event.stream.id]).total_seconds() * 1000)
     assert len(latencies) == len(created), "every order is filled"
     return sorted(latencies)
+
+
+async def _wire_rows() -> list[Row]:
+    """The same with signed requests: ccxt on one side, the built-in venue's sockets on the other."""
+    async with opened(execution="wire") as world:
+        rounds = Rounds()
+        for _ in range(2):
+            await _burst(world, rounds, WIRE_BURST)
+    return [_row("over the wire by ccxt: burst until filled, booked and shown", max(rounds.whole), "orders/s")]
 
 
 # --- tick to order ----------------------------------------------------------------------------------------------------
