@@ -1,20 +1,22 @@
-"""Account data: one authenticated connection per exchange account and market, and reconciliation. Rule: after every
+"""Account data: the authenticated connection of each exchange account, and reconciliation. Rule: after every
 (re)connect, and again and again, both sides are compared; in between the private streams tell what happens.
 
 In-process paper trading has no socket: the venue's adapter tells its order states directly.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import structlog
 
+from feeds.account_data.breaker import Breaker
 from feeds.account_data.reconcile import Reconciliation
-from feeds.account_data.streams import Exchange, Stream, Structure
+from feeds.account_data.streams import Line, Stream, Structure, silence_seconds
 from patriot.domain import reporting
+from patriot.domain.order import Order
 from patriot.domain.order_commands import order_id_of
 from patriot.domain.venue import OrderRef, OrderState, VenueAdapter
 from patriot.runtime.aggregates import ORDER
@@ -31,6 +33,7 @@ from schemas.topics import ACCOUNT_EVENTS
 COMPARE_SECONDS = 30.0
 UNPROVED_SECONDS = 2.0
 LOOK_SECONDS = 0.2
+ENDS = frozenset({"cancelled", "expired"})
 
 log = structlog.get_logger()
 
@@ -40,54 +43,69 @@ feed = Feed("account-data", publishes=(AccountBalanceAdjusted,))
 class Desk:
     """Everything of one account: its streams, its comparisons."""
 
-    def __init__(self, account: Mapping[str, Any], adapter: VenueAdapter, runtime: Runtime) -> None:
+    def __init__(self, account: Mapping[str, Any], adapter: VenueAdapter, runtime: Runtime, breaker: Breaker) -> None:
         self.account = account
+        self._breaker = breaker
         self._adapter = adapter
         self._runtime = runtime
         self._context = user_context(runtime, feed.name, account["tenant_id"], account["user_id"])
         self._reconciliation = Reconciliation(account, adapter, self._context)
+        self._comparing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         connections = getattr(self._adapter, "connections", None)
         jobs = [self._compare()]
         if connections is not None:
-            jobs += [self._stream(connections, kind).run() for kind in ("spot", "linear")]
+            streams = connections.dialect_of(self.account["exchange"]).streams
+            jobs += [self._stream(connections, kinds).run() for kinds in streams]
         self._tasks = [asyncio.create_task(job) for job in jobs]
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        forget = getattr(self._adapter, "forget", None)
+        if forget is not None:
+            await forget(self.account["id"])
 
     # --- comparing ---
     async def _compare(self) -> None:
         """Orders without proof every two seconds, everything every half minute."""
         clock, next_whole = self._runtime.clock, 0.0
         while True:
-            try:
-                if clock.monotonic() >= next_whole:
-                    await self.opened()
-                    next_whole = clock.monotonic() + COMPARE_SECONDS
-                else:
-                    await self._reconciliation.unproved()
-            except Exception:
-                log.exception("comparison failed", account_id=str(self.account["id"]))
+            if clock.monotonic() >= next_whole:
+                await self.opened()
+                next_whole = clock.monotonic() + COMPARE_SECONDS
+            else:
+                await self._attempt(self._reconciliation.unproved)
             await clock.sleep(UNPROVED_SECONDS)
 
     async def opened(self) -> None:
         """A stream has (re)connected, or it is time: compare everything."""
-        await self._reconciliation.everything()
+        await self._attempt(self._reconciliation.everything)
+
+    async def _attempt(self, compare: Callable[[], Awaitable[object]]) -> None:
+        """One comparison at a time. One that fails is made again soon, and ends no stream."""
+        async with self._comparing:
+            try:
+                await compare()
+            except Exception:
+                log.exception("comparison failed", account_id=str(self.account["id"]))
 
     # --- hearing ---
-    def _stream(self, connections: Any, kind: str) -> Stream:
-        async def open_exchange() -> Exchange:
-            exchange: Any = await connections.open(self.account["id"], kind)
-            # ccxt would read positions beside the orders, and cannot while numbers are text
-            exchange.options["watchPositions"] = {"fetchPositionsSnapshot": False, "awaitPositionsSnapshot": False}
-            return exchange  # type: ignore[no-any-return]
-
-        return Stream(self.account["exchange"], open_exchange, self, self._runtime.clock, self._runtime.random)
+    def _stream(self, connections: Any, kinds: str) -> Stream:
+        dialect = connections.dialect_of(self.account["exchange"])
+        line = Line(
+            venue=self.account["exchange"],
+            open=partial(connections.open, self.account["id"], kinds),
+            told_order=dialect.told_order,
+            told_trade=dialect.told_trade,
+            silence_seconds=silence_seconds,
+            breaker=self._breaker,
+            stale_seconds=self._runtime.settings.staleness_seconds,
+        )
+        return Stream(line, self, self._runtime.clock, self._runtime.random)
 
     async def state(self, state: OrderState) -> None:
         """What an order's state proves."""
@@ -97,8 +115,12 @@ class Desk:
             return
         context = self._context.fresh()
         loaded = await context.load(ORDER, order_id)
-        if loaded.state is not None:
-            await context.publish_reports(self.account["user_id"], reporting.of_state(loaded.state, state, "stream"))
+        if loaded.state is None:
+            return
+        if state.status in ENDS and not _tells_fills(state, loaded.state):
+            await self._reconciliation.resolve(order_id)  # an end is told after the fills before it, not without them
+            return
+        await context.publish_reports(self.account["user_id"], reporting.of_state(loaded.state, state, "stream"))
 
     async def order(self, order: Structure) -> None:
         """An order as ccxt tells it. What cannot be read is asked for at the next comparison."""
@@ -165,6 +187,7 @@ class Desks:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._desks: dict[UUID, Desk] = {}
+        self._breakers: dict[str, Breaker] = {}
 
     async def open(self, account: Mapping[str, Any]) -> None:
         """Open the account's desk once its route is there; again is harmless."""
@@ -173,8 +196,14 @@ class Desks:
         while account["mode"] not in self._runtime.venues:
             await self._runtime.clock.sleep(LOOK_SECONDS)
         if account["id"] not in self._desks:
-            desk = self._desks[account["id"]] = Desk(account, self._runtime.venues[account["mode"]], self._runtime)
+            adapter, breaker = self._runtime.venues[account["mode"]], self._breaker(account)
+            desk = self._desks[account["id"]] = Desk(account, adapter, self._runtime, breaker)
             desk.start()
+
+    def _breaker(self, account: Mapping[str, Any]) -> Breaker:
+        """One for all connections to one venue."""
+        place = f"{account['mode']} {account['exchange']}"
+        return self._breakers.setdefault(place, Breaker(self._runtime.clock.monotonic))
 
     async def close(self, account_id: UUID) -> None:
         desk = self._desks.pop(account_id, None)
@@ -231,6 +260,12 @@ async def unlink(event: AccountDeactivated, context: Context) -> None:
     desks = context.runtime.local.get(feed.name)
     if isinstance(desks, Desks):
         await desks.close(event.account_id)
+
+
+def _tells_fills(state: OrderState, order: Order) -> bool:
+    """Whether everything that is filled is known, or told along."""
+    new = sum(one.quantity for one in state.executions if one.trade_id not in order.trade_ids)
+    return order.filled_quantity + new >= state.filled_quantity
 
 
 def _client_order_id(trade: Structure) -> str:

@@ -14,14 +14,15 @@ from uuid import UUID
 
 import structlog
 
+from patriot.domain import reporting
 from patriot.domain.account import adjust
 from patriot.domain.money import ZERO
 from patriot.domain.order_commands import order_id_of
-from patriot.domain.venue import OrderState, Unknown, VenueAdapter
-from patriot.runtime.aggregates import ACCOUNT
+from patriot.domain.venue import OrderRef, OrderState, Unknown, VenueAdapter
+from patriot.runtime.aggregates import ACCOUNT, ORDER
 from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Change, Proposal
-from schemas.reports import BalanceReport, VenueBalance
+from schemas.reports import BalanceReport, VenueBalance, VenueReport
 
 UNPROVED = ("submitted", "unknown")
 RESTING = ("accepted", "partially_filled")
@@ -60,14 +61,15 @@ class Reconciliation:
         self._report_foreign(known)
         differing = [row for row in rows if not _agrees(row, known.get(row["client_order_id"]))]
         for row in differing:
-            await self._resolve(row["id"])
+            await self._report_changed(row, known.get(row["client_order_id"]))
+            await self.resolve(row["id"])
         return len(differing)
 
     async def unproved(self) -> int:
         """Resolve orders whose submission has no proof yet; returns how many."""
         rows = await self._open_rows(UNPROVED)
         for row in rows:
-            await self._resolve(row["id"])
+            await self.resolve(row["id"])
         return len(rows)
 
     async def everything(self) -> None:
@@ -138,10 +140,40 @@ class Reconciliation:
         rows = await self._context.find("orders", where, ["created_at"], 10_000)
         return [row for row in rows if row["updated_at"] < self._context.now() - SETTLE]
 
-    async def _resolve(self, order_id: UUID) -> None:
-        answer = await self._context.invoke("order-execution", "POST", f"/orders/{order_id}/resolve", b"{}")
+    async def resolve(self, order_id: UUID) -> None:
+        """Let order_execution ask the venue. Where that takes longer than a call between parts may, ask from here."""
+        try:
+            answer = await self._context.invoke("order-execution", "POST", f"/orders/{order_id}/resolve", b"{}")
+        except TimeoutError:
+            await self._ask(order_id)
+            return
         if answer.status >= 400:
             log.warning("order not resolved", order_id=str(order_id), status=answer.status)
+
+    async def _ask(self, order_id: UUID) -> None:
+        order = (await self._context.load(ORDER, order_id)).state
+        if order is None or not order.attempt:
+            return
+        ref = OrderRef(order.account_id, order.instrument, order.client_order_id, order.venue_order_id)
+        reports = reporting.of_query(order, await self._adapter.query(ref), self._context.now())
+        await self._context.publish_reports(order.user_id, reports or [])
+
+    async def _report_changed(self, row: Mapping[str, Any], state: OrderState | None) -> None:
+        """Another quantity or price than we know of: a modification whose answer was lost, or one made elsewhere."""
+        if state is None or row["status"] not in RESTING or _same_terms(row, state):
+            return
+        report = VenueReport(
+            account_id=self._account_id,
+            outcome="modified",
+            source="reconciliation",
+            order_id=row["id"],
+            client_order_id=row["client_order_id"],
+            venue_order_id=state.ref.venue_order_id,
+            instrument=row["instrument"],
+            quantity=state.quantity,
+            price=state.price,
+        )
+        await self._context.publish_reports(self._account["user_id"], [report])
 
     def _report_foreign(self, known: Mapping[str, OrderState]) -> None:
         foreign = [name for name in known if order_id_of(name) is None]
@@ -150,5 +182,11 @@ class Reconciliation:
 
 
 def _agrees(row: Mapping[str, Any], state: OrderState | None) -> bool:
-    """Whether the venue sees the order as we do: open, and filled as far."""
-    return state is not None and row["status"] in RESTING and state.filled_quantity == row["filled_quantity"]
+    """Whether the venue sees the order as we do: open, filled as far, of the same quantity and price."""
+    if state is None or row["status"] not in RESTING or not _same_terms(row, state):
+        return False
+    return bool(state.filled_quantity == row["filled_quantity"])
+
+
+def _same_terms(row: Mapping[str, Any], state: OrderState) -> bool:
+    return bool(state.quantity == row["quantity"] and state.price == row["price"])

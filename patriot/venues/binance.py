@@ -25,6 +25,7 @@ class Binance(Dialect):
     venue = "BINANCE"
     exchange_id = "binance"
     kinds = ("spot", "linear")
+    streams = ("spot", "linear")
     wallets = ("spot", "linear")
     budgets = {"spot": Budget(6000, 60), "linear": Budget(2400, 60)}  # noqa: RUF012 - never changed
     weights = {  # noqa: RUF012 - never changed

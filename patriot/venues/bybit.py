@@ -24,6 +24,7 @@ class Bybit(Dialect):
     venue = "BYBIT"
     exchange_id = "bybit"
     kinds = ("spot", "linear")
+    streams = ("spot+linear",)
     wallets = ("linear",)
     acknowledges = True
     budgets = {"spot": Budget(300, 5), "linear": Budget(300, 5)}  # noqa: RUF012 - 600 per address, shared by both
@@ -79,6 +80,14 @@ class Bybit(Dialect):
             found = await exchange.cancel_order(order_id, symbol_of(ref), {**by_name, "trigger": True})
         return found
 
+    def told_order(self, exchange: Any, order: Structure) -> Structure:
+        found: Structure = exchange.parse_order(order["info"], _market(exchange, order))
+        return found
+
+    def told_trade(self, exchange: Any, trade: Structure) -> Structure:
+        found: Structure = exchange.parse_trade(trade["info"], _market(exchange, trade))
+        return found
+
     async def find_open(self, exchange: Any, ref: OrderRef) -> Structure | None:
         return named(await exchange.fetch_open_orders(symbol_of(ref), None, None, _by_name(ref)), ref)
 
@@ -94,6 +103,18 @@ class Bybit(Dialect):
 
     async def all_open(self, exchange: Any) -> Sequence[Structure]:
         return await _pages(lambda cursor: exchange.fetch_open_orders(None, None, PAGE_ORDERS, cursor))
+
+
+def _market(exchange: Any, told: Structure) -> Any:
+    """The market that a message is about, by the message's own category. One socket tells of spot and linear, whose
+    symbols are the same: ccxt guesses, and a wrong guess would charge a fee in dollars as coins.
+    """
+    info = told["info"]
+    kind = "spot" if info["category"] == "spot" else "swap"
+    for market in exchange.markets_by_id.get(info["symbol"], ()):
+        if market["type"] == kind:
+            return market
+    raise Unreadable(f"a message about {info['category']} {info['symbol']}, which is not traded here")
 
 
 def _by_name(ref: OrderRef) -> dict[str, str]:

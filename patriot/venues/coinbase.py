@@ -18,6 +18,7 @@ class Coinbase(Dialect):
     venue = "COINBASE"
     exchange_id = "coinbase"
     kinds = ("spot",)
+    streams = ("spot",)
     wallets = ("spot",)
     acknowledges = True
     budgets = {"spot": Budget(30, 1)}  # noqa: RUF012 - never changed

@@ -59,6 +59,9 @@ class Connections:
         """Raises KeyError for an account that is not known."""
         return self._dialects[(await self._logins(account_id)).venue]
 
+    def dialect_of(self, venue: str) -> Dialect:
+        return self._dialects[venue]
+
     async def exchange(self, account_id: UUID, kind: str) -> Any:
         """The ccxt object of an account. Raises KeyError, and what ccxt raises where the venue does not answer."""
         found = self._exchanges.get((account_id, kind))

@@ -26,13 +26,15 @@ HISTORY = 500
 class Dialect:
     """One exchange. `kinds` are its market types; each (account, market type) has one exchange object.
 
-    `wallets` are the market types that have a wallet of their own; `acknowledges` says that an answer to a command
+    `streams` are the private connections of an account, each named by the market types that it tells about, joined by
+    "+". `wallets` are the market types that have a wallet of their own; `acknowledges` says that an answer to a command
     only means "taken", so its effect has to be asked for.
     """
 
     venue: ClassVar[str]
     exchange_id: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
+    streams: ClassVar[tuple[str, ...]]
     wallets: ClassVar[tuple[str, ...]]
     acknowledges: ClassVar[bool] = False
     budgets: ClassVar[Mapping[str, Budget]]
@@ -40,8 +42,13 @@ class Dialect:
 
     # --- the exchange object ---
     def options(self, kind: str) -> dict[str, Any]:
-        """What ccxt calls `options`, for one market type."""
-        return OPTIONS | {"defaultType": "spot" if kind == "spot" else "swap", "fetchMarkets": {"types": [kind]}}
+        """What ccxt calls `options`, for one market type or for the market types of a stream."""
+        return OPTIONS | {
+            "defaultType": "spot" if kind == "spot" else "swap",
+            "fetchMarkets": {"types": kind.split("+")},
+            # ccxt would read positions beside the orders of a stream, and cannot while numbers are text
+            "watchPositions": {"fetchPositionsSnapshot": False, "awaitPositionsSnapshot": False},
+        }
 
     def configuration(self) -> dict[str, Any]:
         """Other settings of the exchange object."""
@@ -89,6 +96,15 @@ class Dialect:
         """Raises what ccxt raises."""
         found: Structure = await exchange.cancel_order(ref.venue_order_id, symbol_of(ref))
         return found
+
+    # --- private streams ---
+    def told_order(self, exchange: Any, order: Structure) -> Structure:  # noqa: ARG002 - for those that differ
+        """An order of a private stream, read for the market that it belongs to."""
+        return order
+
+    def told_trade(self, exchange: Any, trade: Structure) -> Structure:  # noqa: ARG002 - for those that differ
+        """A trade of a private stream, read for the market that it belongs to."""
+        return trade
 
     # --- questions, asked in this order ---
     async def find_open(self, exchange: Any, ref: OrderRef) -> Structure | None:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from feeds.account_data.streams import PAUSE_SECONDS_MAX, SETTLE_SECONDS, Stream
+from feeds.account_data.breaker import FAILURES_MAX, OPEN_SECONDS, Breaker
+from feeds.account_data.streams import LOOK_SECONDS, PAUSE_SECONDS_MAX, SETTLE_SECONDS, Line, Stream
 from patriot.runtime.clock import VirtualClock
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -16,7 +17,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 class FakeExchange:
     """Tells what it is given, then hangs or breaks."""
 
-    def __init__(self, orders=(), trades=(), balances=(), error: Exception | None = None):
+    def __init__(self, orders=(), trades=(), balances=(), error: Exception | None = None, *, has_trades=True):
+        self.has = {"watchMyTrades": has_trades, "watchBalance": True}
         self._queues = {"orders": list(orders), "trades": list(trades), "balances": list(balances)}
         self._error = error
         self.closed = False
@@ -63,7 +65,7 @@ async def turns(count=20):
         await asyncio.sleep(0)
 
 
-async def running(*exchanges):
+async def running(*exchanges, silence=lambda _: 0.0):
     clock, ears, opened = VirtualClock(START), Ears(), []
 
     async def open_exchange():
@@ -73,7 +75,16 @@ async def running(*exchanges):
             raise exchange
         return exchange
 
-    task = asyncio.create_task(Stream("BINANCE", open_exchange, ears, clock, random.Random(1)).run())
+    line = Line(
+        venue="BINANCE",
+        open=open_exchange,
+        told_order=lambda _, order: order,
+        told_trade=lambda _, trade: trade,
+        silence_seconds=silence,
+        breaker=Breaker(clock.monotonic),
+        stale_seconds=60,
+    )
+    task = asyncio.create_task(Stream(line, ears, clock, random.Random(1)).run())
     await turns()
     return task, clock, ears, opened
 
@@ -123,6 +134,40 @@ async def test_pauses_grow_to_a_limit():
     pauses = [later - sooner for sooner, later in itertools.pairwise(opened)]
     assert pauses[0] < 2
     assert pauses[-1] > 20
-    assert max(pauses) <= 1.5 * PAUSE_SECONDS_MAX
+    assert max(pauses) <= 1.5 * PAUSE_SECONDS_MAX + 1.1 * OPEN_SECONDS
     assert len(set(pauses)) == len(pauses), "jitter: no two pauses are the same"
+    await ended(task)
+
+
+@pytest.mark.requirement("P6")
+async def test_silent_connection_is_opened_anew():
+    silence = {"seconds": 59.0}
+    task, clock, _, opened = await running(FakeExchange(), silence=lambda _: silence["seconds"])
+    clock.advance_to(START + timedelta(seconds=LOOK_SECONDS))
+    await turns()
+    assert len(opened) == 1
+    silence["seconds"] = 61.0
+    for second in (2, 4):
+        clock.advance_to(START + timedelta(seconds=second * LOOK_SECONDS))
+        await turns()
+    assert len(opened) == 2
+    await ended(task)
+
+
+@pytest.mark.requirement("P6", "A5")
+async def test_venue_that_cannot_be_reached_is_left_alone_for_a_while():
+    task, clock, _, opened = await running(ConnectionError("no network"))
+    while len(opened) < FAILURES_MAX + 1:
+        assert clock.next_wake is not None
+        clock.advance_to(clock.next_wake)
+        await turns()
+    assert opened[FAILURES_MAX] - opened[FAILURES_MAX - 1] >= OPEN_SECONDS
+    assert max(later - sooner for sooner, later in itertools.pairwise(opened[:FAILURES_MAX])) < OPEN_SECONDS
+    await ended(task)
+
+
+async def test_stream_without_trades_watches_what_there_is():
+    exchange = FakeExchange(orders=[[{"id": "1"}]], trades=[[{"id": "t"}]], has_trades=False)
+    task, _, ears, _ = await running(exchange)
+    assert ears.heard == [("order", {"id": "1"})]
     await ended(task)
