@@ -152,3 +152,32 @@ async def test_everything_waits_with_balances_while_an_order_differs(world, monk
     await check.everything()
     await asyncio.sleep(0)
     assert await world.total() == 1000
+
+
+async def test_modification_whose_answer_was_lost_is_found_by_comparing(world, monkeypatch):
+    receipt = await resting(world)
+    monkeypatch.setattr("feeds.account_data.reconcile.SETTLE", timedelta(seconds=-5))
+    ref = OrderRef(UUID(world.account), PERPETUAL.id, receipt["client_order_id"], "v1")
+    world.venue.open = [OrderState(ref, "open", "buy", Decimal("0.001"), Decimal(0), Decimal("59999.9"))]
+    check = await world.reconciliation()
+    assert await check.orders() == 1
+    await until_idle(world.host)
+    order = await world.user.json("GET", f"/orders/{receipt['order_id']}")
+    assert (Decimal(order["price"]), order["status"]) == (Decimal("59999.9"), "accepted")
+
+
+@pytest.mark.requirement("A5")
+async def test_venue_slower_than_a_call_may_last_is_asked_all_the_same(world, monkeypatch):
+    receipt = await resting(world)
+    monkeypatch.setattr("feeds.account_data.reconcile.SETTLE", timedelta(seconds=-5))
+    await world.venue.cancel(OrderRef(UUID(world.account), PERPETUAL.id, receipt["client_order_id"]))
+    check = await world.reconciliation()
+
+    async def slow(*_, **__):
+        raise TimeoutError
+
+    monkeypatch.setattr(world.host.runtime.invoker, "invoke", slow)
+    assert await check.orders() == 1
+    await until_idle(world.host)
+    order = await world.user.json("GET", f"/orders/{receipt['order_id']}")
+    assert order["status"] == "cancelled"
