@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import orjson
 import structlog
+from argon2 import PasswordHasher
 
 from feeds.venue.accounts import Account
 from feeds.venue.adapter import InProcessVenue
@@ -31,12 +34,14 @@ from patriot.runtime.embedded import Host, Parts
 from patriot.runtime.ports import Response
 from patriot.runtime.settings import Settings
 from patriot.security.keys import KeyRing
+from patriot.security.passwords import Passwords
 from patriot.store.memory import MemoryStore
 from tests.support.host import PERPETUAL, TENANT, Client, define, set_price
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FUNDS = Decimal(1_000_000)
 RING = KeyRing.generate()
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # hashing as in production takes most of the time
 
 
 class Crash(BaseException):
@@ -196,7 +201,6 @@ class World:
         self.fuse._name, self.fuse._left = fuse._name, fuse._left
 
     async def end(self) -> None:
-        await self.restart()
         self.fuse.burnt = True
         await asyncio.gather(self.host.stop(), return_exceptions=True)
 
@@ -236,17 +240,11 @@ class World:
     # --- time ---
     async def until(self, condition: Callable[[], bool], seconds: float = 120) -> bool:
         """Let everything run, and time pass whenever nothing else can; False when the condition never holds."""
-        loop: Any = asyncio.get_running_loop()
-        deadline = self.clock.monotonic() + seconds
-        while not condition():
-            await asyncio.sleep(0)
-            if loop._ready:
-                continue
-            following = self.clock.next_wake
-            if following is None or self.clock.monotonic() > deadline:
-                return condition()
-            self.clock.advance_to(following)
-        return True
+        return await until(self.clock, condition, seconds)
+
+    async def step(self) -> bool:
+        """Let everything run, then let time pass to the next thing that is due. False when nothing ever will be."""
+        return await step(self.clock)
 
     async def settle(self, seconds: float = 120) -> bool:
         """Until everything that is committed has been handled. False when it is not, or when the host died."""
@@ -283,16 +281,46 @@ class World:
         return sum(one == command for one, _ in self.received)
 
 
+async def until(clock: VirtualClock, condition: Callable[[], bool], seconds: float) -> bool:
+    """Let everything run, and time pass whenever nothing else can; False when the condition never holds."""
+    deadline = clock.monotonic() + seconds
+    while not condition():
+        await asyncio.sleep(0)
+        if not _is_busy() and (clock.monotonic() > deadline or not _advance(clock)):
+            return condition()
+    return True
+
+
+async def step(clock: VirtualClock) -> bool:
+    await asyncio.sleep(0)
+    while _is_busy():
+        await asyncio.sleep(0)
+    return _advance(clock)
+
+
+def _is_busy() -> bool:
+    loop: Any = asyncio.get_running_loop()
+    return bool(loop._ready)
+
+
+def _advance(clock: VirtualClock) -> bool:
+    following = clock.next_wake
+    if following is not None:
+        clock.advance_to(following)
+    return following is not None
+
+
 @asynccontextmanager
 async def world(seed: int) -> AsyncIterator[World]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # the crashes would fill the screen
     made = World(seed)
-    await made.begin()
-    try:
-        yield made
-    finally:
-        await made.end()
-        structlog.reset_defaults()
+    with patch("patriot.runtime.access.Passwords", partial(Passwords, CHEAP)):
+        await made.begin()
+        try:
+            yield made
+        finally:
+            await made.end()
+            structlog.reset_defaults()
 
 
 def limit_order(account_id: str, price: str = "60000.1", quantity: str = "0.020", **more: Any) -> dict[str, Any]:
