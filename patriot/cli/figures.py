@@ -6,7 +6,7 @@ or more where two would hide the amount. Times are UTC.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 from patriot.domain.money import plain
 
@@ -18,6 +18,7 @@ AVERAGE_DECIMALS = 4
 LEVELS = "▁▂▃▄▅▆▇█"
 
 Figure = str | Decimal | None
+CENT = Decimal("0.01")
 
 
 def number(value: Figure) -> str:
@@ -50,7 +51,7 @@ def money(value: Figure, asset: str = "USDT") -> str:
     if asset not in CASH:
         return number(round(amount, COIN_DECIMALS))
     if amount == 0 or abs(amount) >= CENTS_FROM:
-        return f"{amount:,.2f}"
+        return f"{amount.quantize(CENT, ROUND_HALF_EVEN):,f}"  # libraries change the rounding of the whole process
     whole, _, decimals = plain(round(amount, SMALL_DECIMALS)).partition(".")
     return f"{whole}.{decimals:0<2}"
 
