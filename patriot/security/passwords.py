@@ -6,6 +6,7 @@ Hashing takes tens of milliseconds and 64 MiB by design. It runs beside the even
 import asyncio
 import secrets
 import unicodedata
+from base64 import b64encode
 from typing import NamedTuple
 
 from argon2 import PasswordHasher
@@ -26,11 +27,11 @@ class Verdict(NamedTuple):
 
 
 class Passwords:
-    """Hashes and checks passwords. Make one per process: making it costs one hash, the decoy for unknown users."""
+    """Hashes and checks passwords. Make one per process: `CONCURRENT_MAX` counts within it."""
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher if hasher is not None else PasswordHasher()
-        self._decoy = self._hasher.hash(secrets.token_bytes(32))
+        self._decoy = _decoy(self._hasher)
         self._room = asyncio.Semaphore(CONCURRENT_MAX)
 
     async def hash(self, password: str) -> str:
@@ -56,7 +57,7 @@ class Passwords:
             self._hasher.verify(self._decoy if stored is None else stored, text)
         except (VerificationError, InvalidHashError):
             return Verdict(matches=False)
-        if stored is None:  # somebody typed the decoy's 32 random bytes
+        if stored is None:  # somebody typed what hashes to the random bytes
             return Verdict(matches=False)
         return Verdict(True, self._hasher.hash(text) if self._hasher.check_needs_rehash(stored) else None)
 
@@ -64,3 +65,12 @@ class Passwords:
 def _normal(password: str) -> str:
     """One spelling for one password, whichever keyboard composed its characters (Unicode NFC)."""
     return unicodedata.normalize("NFC", password).encode("utf-8", "replace").decode()
+
+
+def _decoy(hasher: PasswordHasher) -> str:
+    """A hash that no password is known for, as dear to check as a real one. Random bytes: nobody has to compute it."""
+    salt, tag = (
+        b64encode(secrets.token_bytes(length)).decode().rstrip("=") for length in (hasher.salt_len, hasher.hash_len)
+    )
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v=19${cost}${salt}${tag}"

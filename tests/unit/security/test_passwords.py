@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -123,3 +123,8 @@ async def test_few_hashes_run_at_once() -> None:
     stored = await passwords.hash(GOOD)
     await asyncio.gather(*(passwords.check(stored, GOOD) for _ in range(20)))
     assert 1 <= most <= CONCURRENT_MAX
+
+
+def test_decoy_costs_what_a_real_hash_costs() -> None:
+    hasher = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+    assert extract_parameters(Passwords(hasher)._decoy) == extract_parameters(hasher.hash("any"))
