@@ -18,17 +18,15 @@ from patriot.runtime.broker import Broker, BrokerLimits
 from patriot.runtime.clock import Clock, Ids
 from patriot.runtime.cloudevent import CONTENT_TYPE
 from patriot.runtime.direct import Direct
-from patriot.runtime.edge import Edge, system_context
+from patriot.runtime.edge import Edge
 from patriot.runtime.function import PUBLIC_PREFIX, Feed, Function
 from patriot.runtime.openapi import describe
 from patriot.runtime.ports import EtagMismatch, Random, Response, Runtime, StateEntry
 from patriot.runtime.reference import References
 from patriot.runtime.secured import SecuredRoute, add_problem_handlers
 from patriot.runtime.settings import Settings
+from patriot.runtime.supervision import supervise
 from patriot.store.api import Lease, Store
-
-RESTART_SECONDS = 0.5
-RESTART_SECONDS_MAX = 30.0
 
 log = structlog.get_logger()
 
@@ -210,25 +208,10 @@ class Host:
     async def start(self) -> None:
         self.broker.start()
         self._tasks = [
-            asyncio.create_task(self._supervise(feed, action), name=f"{feed.name}.{action.__name__}")
+            asyncio.create_task(supervise(self.runtime, feed, action), name=f"{feed.name}.{action.__name__}")
             for feed in self.parts.feeds
             for action in feed.tasks
         ]
-
-    async def _supervise(self, feed: Feed, action: Callable[..., Awaitable[None]]) -> None:
-        """Run one task of a feed for ever; a failure is logged and followed by a new start, with backoff."""
-        pause = RESTART_SECONDS
-        while True:
-            started = self.runtime.clock.monotonic()
-            try:
-                await action(system_context(self.runtime, feed.name))
-            except Exception:
-                log.exception("feed failed", feed=feed.name, task=action.__name__, restart_seconds=pause)
-            else:
-                return
-            long_lived = self.runtime.clock.monotonic() - started > RESTART_SECONDS_MAX
-            pause = RESTART_SECONDS if long_lived else min(pause * 2, RESTART_SECONDS_MAX)
-            await self.runtime.clock.sleep(pause)
 
     async def stop(self) -> None:
         """Feeds first, then schedules, then the broker; the store belongs to the caller."""
