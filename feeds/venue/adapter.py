@@ -7,13 +7,16 @@ the command took effect, exactly as a lost answer would; nothing else makes an o
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from feeds.venue.accounts import Account
 from feeds.venue.errors import UnknownOrder, VenueError
+from feeds.venue.events import EVERY, AccountEvent, OrderUpdate
 from feeds.venue.exchange import Exchange
 from feeds.venue.faults import FaultPlan
+from feeds.venue.journal import is_platform_account
 from feeds.venue.orders import Fill, NewOrder, Order, OrderStatus, OrderType, Side, TimeInForce
 from patriot.domain.venue import (
     Accepted,
@@ -49,7 +52,10 @@ _STATUSES: Final[dict[OrderStatus, VenueStatus]] = {
 
 
 class InProcessVenue:
-    """`patriot.domain.venue.VenueAdapter` on an `Exchange`. `account_of` maps a platform account to the venue's."""
+    """`patriot.domain.venue.VenueAdapter` on an `Exchange`. `account_of` maps a platform account to the venue's.
+
+    `listen` is its private stream. What the answer to a command tells of its order, the stream does not tell again.
+    """
 
     def __init__(
         self, exchange: Exchange, account_of: Callable[[UUID], Account], faults: FaultPlan | None = None
@@ -57,12 +63,17 @@ class InProcessVenue:
         self._exchange = exchange
         self._account_of = account_of
         self._faults = faults or FaultPlan()
+        self._commanded = ("", "")  # account and client order id of the command that runs
+        self._untold: list[Callable[[], None]] = []  # what the stream would tell of its order
+
+    def listen(self, listener: Callable[[OrderState], None]) -> None:
+        """Tell `listener` the state of every order of a platform account that changes."""
+        self._exchange.on_account(EVERY, partial(self._hear, listener))
 
     async def create(self, order: VenueOrder) -> Outcome:
         account = self._account_of(order.account_id)
-        return self._command(
-            "create", account, order.account_id, lambda: self._exchange.create(account, _request(order))
-        )
+        ref = OrderRef(order.account_id, order.instrument, order.client_order_id)
+        return self._command("create", account, ref, lambda: self._exchange.create(account, _request(order)))
 
     async def modify(self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: SideName) -> Outcome:
         account = self._account_of(ref.account_id)
@@ -70,7 +81,7 @@ class InProcessVenue:
         return self._command(
             "amend",
             account,
-            ref.account_id,
+            ref,
             lambda: self._exchange.amend(
                 account,
                 ref.instrument,
@@ -86,7 +97,7 @@ class InProcessVenue:
         return self._command(
             "cancel",
             account,
-            ref.account_id,
+            ref,
             lambda: self._exchange.cancel(
                 account, ref.instrument, order_id=_order_id(ref), client_order_id=ref.client_order_id
             ),
@@ -127,21 +138,39 @@ class InProcessVenue:
     async def close(self) -> None:
         """Nothing is held."""
 
-    def state_of(self, account_id: UUID, order: Order) -> OrderState:
-        """An order as the venue tells it: for listeners on the exchange's private events."""
-        return self._state(self._account_of(account_id), account_id, order)
+    def _hear(self, listener: Callable[[OrderState], None], event: AccountEvent) -> None:
+        if not isinstance(event, OrderUpdate) or not is_platform_account(event.order.account):
+            return
+        if (event.order.account, event.order.client_order_id) == self._commanded:
+            self._untold.append(partial(self._tell, listener, event.order))
+        else:
+            self._tell(listener, event.order)
 
-    def _command(self, operation: str, account: Account, account_id: UUID, run: Callable[[], Order]) -> Outcome:
+    def _tell(self, listener: Callable[[OrderState], None], order: Order) -> None:
+        account_id = UUID(order.account)
+        listener(self._state(self._account_of(account_id), account_id, order))
+
+    def _command(self, operation: str, account: Account, ref: OrderRef, run: Callable[[], Order]) -> Outcome:
         fault = self._faults.decide(operation, account.name)
         if fault is not None and not fault.runs:
             return _refusal(fault.status) if fault.status in {418, 429} else Unknown(fault.fault)
-        try:
-            order = run()
-        except VenueError as refusal:
-            outcome: Outcome = Rejected(refusal.code, str(refusal))
-        else:
-            outcome = Accepted(str(order.id), self._state(account, account_id, order))
+        outcome = self._run(account, ref, run)
+        untold, self._untold = self._untold, []
+        if fault is None and isinstance(outcome, Accepted):
+            return outcome
+        for tell in untold:
+            tell()
         return outcome if fault is None else Unknown(fault.fault)
+
+    def _run(self, account: Account, ref: OrderRef, command: Callable[[], Order]) -> Outcome:
+        self._commanded = (account.name, ref.client_order_id)
+        try:
+            order = command()
+        except VenueError as refusal:
+            return Rejected(refusal.code, str(refusal))
+        finally:
+            self._commanded = ("", "")
+        return Accepted(str(order.id), self._state(account, ref.account_id, order))
 
     def _state(self, account: Account, account_id: UUID, order: Order) -> OrderState:
         fills = self._exchange.trades(account, order.instrument.id, order.id) if order.filled_units else []

@@ -6,16 +6,14 @@ spot and derivatives), so that the platform's buying power and the venue's mean 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 from feeds.venue.accounts import Account
 from feeds.venue.adapter import InProcessVenue
-from feeds.venue.events import EVERY, AccountEvent, OrderUpdate
 from feeds.venue.exchange import Exchange
 from feeds.venue.faults import FaultPlan
-from feeds.venue.journal import Journal, is_platform_account
+from feeds.venue.journal import Journal
 from patriot.domain.instrument import Instrument
 from patriot.domain.venue import (
     NotFound,
@@ -135,10 +133,9 @@ class PaperVenue:
         return await adapter.balances(account_id) if adapter else ()
 
     def subscribe(self, listener: Callable[[OrderState], None]) -> None:
-        """Tell `listener` the state of every order that changes: the private stream, without a socket."""
-        for exchange in self._halls:
-            adapter = self._adapters[exchange.venue]
-            exchange.on_account(EVERY, partial(_tell, adapter, listener))
+        """The private stream without a socket: `listener` is told the state of every order that changes."""
+        for adapter in self._adapters.values():
+            adapter.listen(listener)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -146,11 +143,6 @@ class PaperVenue:
     def _of(self, account_id: UUID) -> InProcessVenue | None:
         venue = self._halls.venue_of(account_id)
         return self._adapters[venue] if venue else None
-
-
-def _tell(adapter: InProcessVenue, listener: Callable[[OrderState], None], event: AccountEvent) -> None:
-    if isinstance(event, OrderUpdate) and is_platform_account(event.order.account):
-        listener(adapter.state_of(UUID(event.order.account), event.order))
 
 
 NO_ACCOUNT = Rejected("account_unknown", "the paper venue has not opened this account yet; place the order again")

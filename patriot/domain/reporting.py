@@ -42,6 +42,8 @@ def report(order: Order, outcome: ReportOutcome, source: Source, **facts: object
 def of_submit(order: Order, outcome: Outcome) -> list[VenueReport]:
     """Reports of the answer to a create. Unknown proves nothing, so it gives none."""
     match outcome:
+        case Accepted(_, state) if state and state.executions:
+            return of_state(order, state, "command")
         case Accepted(venue_order_id, state):
             accepted = report(order, "accepted", "command", venue_order_id=venue_order_id)
             return [accepted, *(of_state(order, state, "command")[1:] if state else [])]
@@ -52,15 +54,17 @@ def of_submit(order: Order, outcome: Outcome) -> list[VenueReport]:
 
 
 def of_state(order: Order, state: OrderState, source: Source) -> list[VenueReport]:
-    """Reports of everything that an order's state at the venue proves, in the order in which it happened."""
+    """Reports of everything that an order's state at the venue proves, in the order in which it happened.
+
+    A fill proves the acceptance too, and both become one commit: so only an order without fills is told as accepted.
+    """
     facts = {"venue_order_id": state.ref.venue_order_id, "venue_time": state.time}
     if state.status == "rejected" and not state.executions:
         return [report(order, "rejected", source, code="venue", reason=state.reason, **facts)]
-    reports = [report(order, "accepted", source, **facts)]
-    reports += [
+    reports = [
         report(order, "fill", source, execution=execution, filled_quantity=state.filled_quantity, **facts)
         for execution in state.executions
-    ]
+    ] or [report(order, "accepted", source, **facts)]
     end = _ENDS.get(state.status)
     if end:
         reports.append(report(order, end, source, reason=state.reason, **facts))

@@ -8,7 +8,7 @@ import pytest
 
 from feeds.venue.adapter import InProcessVenue
 from feeds.venue.faults import Fault, FaultPlan, Rule
-from patriot.domain.venue import Accepted, NotFound, OrderRef, Rejected, Unknown, VenueAdapter, VenueOrder
+from patriot.domain.venue import Accepted, NotFound, OrderRef, OrderState, Rejected, Unknown, VenueAdapter, VenueOrder
 from tests.unit.venue.world import SPOT, START_MS, World
 
 ALICE = UUID(int=1)
@@ -125,3 +125,45 @@ async def test_order_types_and_expiry_are_passed_on(world, venue):
     world.now_ms += 1000
     world.exchange.advance()
     assert (await venue.query(REF)).status == "expired"
+
+
+# the private stream
+
+PLATFORM = UUID(int=7)
+
+
+@pytest.fixture
+def told(world, faults):
+    """A platform account's venue and what its stream has told; bob sells what it buys."""
+    world.customer(str(PLATFORM))
+    venue = InProcessVenue(world.exchange, lambda account_id: world.exchange.account(str(account_id)), faults)
+    heard: list[OrderState] = []
+    venue.listen(heard.append)
+    return venue, heard
+
+
+async def test_stream_does_not_repeat_what_the_answer_tells(world, told):
+    venue, heard = told
+    world.order(world.bob, "sell", "0.04", "60000")
+    accepted = await venue.create(order(account_id=PLATFORM))
+    assert accepted.state.filled_quantity == Decimal("0.04")
+    assert not heard
+    world.order(world.bob, "sell", "0.06", "60000")
+    (state,) = heard
+    assert (state.status, len(state.executions)) == ("filled", 2)
+
+
+async def test_stream_tells_what_the_lost_answer_would_have_told(world, told, faults):
+    venue, heard = told
+    world.order(world.bob, "sell", "0.1", "60000")
+    faults.add(Rule(Fault.TIMEOUT_AFTER, operation="create"))
+    assert isinstance(await venue.create(order(account_id=PLATFORM)), Unknown)
+    assert [state.status for state in heard] == ["open", "filled"]
+
+
+async def test_stream_tells_other_orders_that_a_command_fills(world, told):
+    venue, heard = told
+    world.customer(str(ALICE))
+    await venue.create(order(account_id=PLATFORM))
+    await venue.create(order(account_id=ALICE, client_order_id="c2", side="sell"))
+    assert [(state.ref.account_id, state.status) for state in heard] == [(PLATFORM, "filled")]

@@ -59,10 +59,10 @@ class World:
         self.heard: list[Any] = []
         self.exchange.on_account(EVERY, self.heard.append)
         self.exchange.on_market(EVERY, self.heard.append)
-        self.alice, self.bob, self.carol = (self._customer(name) for name in ("alice", "bob", "carol"))
+        self.alice, self.bob, self.carol = (self.customer(name) for name in ("alice", "bob", "carol"))
         self.deposited = self.money()
 
-    def _customer(self, name: str) -> Account:
+    def customer(self, name: str) -> Account:
         account = self.exchange.open_account(name, api_key=f"key-{name}", secret=f"secret-{name}")
         self.exchange.deposit(account, "spot", "USDT", Decimal(100_000))
         self.exchange.deposit(account, "spot", "BTC", Decimal(2))
