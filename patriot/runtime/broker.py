@@ -1,9 +1,9 @@
-"""The embedded runtime's broker: CloudEvents, at least once, in order per aggregate, on the routes a sidecar calls.
+"""The embedded runtime's broker: CloudEvents, at least once, in order per aggregate, to the routes a sidecar calls.
 
 It has no disk of its own. A stored event leaves the outbox only when every subscriber has answered SUCCESS (or the
 event lies in the dead-letter table), so what a crash interrupts is delivered again from the outbox.
 
-    publish ──► lane (consumer, aggregate) ──► worker ──► POST /events/<topic>/<type>
+    publish ──► lane (consumer, aggregate) ──► worker ──► /events/<topic>/<type>
                                                   SUCCESS: next    RETRY: again, with backoff
                                                   DROP, or too many attempts: dead letter
 
@@ -22,13 +22,12 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-import orjson
 import structlog
 
 from patriot.runtime.clock import Clock
 from patriot.runtime.cloudevent import CloudEvent, encode, from_recorded
+from patriot.runtime.delivery import Verdict
 from patriot.runtime.lanes import Delivery, Lane, LaneKey, Route, Tracker, Turns, Urgency
-from patriot.runtime.ports import Response
 from patriot.store.api import PUBLIC_TENANT, Commit, Origin, RecordedEvent, Row, Store
 from patriot.telemetry.metrics import metrics
 from schemas.topics import TOPIC_OF, TOPICS, Topic
@@ -40,8 +39,8 @@ STEP_BACK_SECONDS = 0.005
 
 log = structlog.get_logger()
 
-Deliver = Callable[[str, str, bytes, str], Awaitable[Response]]
-"""deliver(consumer app id, path, CloudEvent bytes, correlation id) -> the answer."""
+Deliver = Callable[[str, str, CloudEvent], Awaitable[Verdict]]
+"""deliver(consumer app id, path, event) -> how it ended. What is raised counts as RETRY."""
 
 
 @dataclass(slots=True)
@@ -127,9 +126,9 @@ class Broker:
         if not routes:
             done()
             return
-        tracker, body, now = Tracker(len(routes), done), encode(message), self._clock.monotonic()
+        tracker, now = Tracker(len(routes), done), self._clock.monotonic()
         for route in routes:
-            self._queue(Delivery(route, topic, message, body, tracker, now), awaited=awaited)
+            self._queue(Delivery(route, topic, message, tracker, now), awaited=awaited)
 
     def _queue(self, delivery: Delivery, *, awaited: bool) -> None:
         key = delivery.lane(awaited=awaited)
@@ -186,26 +185,20 @@ class Broker:
         """Deliver once. True when this delivery has ended, well or in the dead-letter table."""
         delivery.attempts += 1
         self.deliveries += 1
-        status, reason = await self._answer(delivery)
-        if status == "SUCCESS":
+        verdict, reason = await self._verdict(delivery)
+        if verdict == "SUCCESS":
             return True
-        if status == "DROP" or delivery.attempts >= self._limits.attempts_max:
+        if verdict == "DROP" or delivery.attempts >= self._limits.attempts_max:
             return await self._bury(delivery, reason)
         return False
 
-    async def _answer(self, delivery: Delivery) -> tuple[str, str]:
+    async def _verdict(self, delivery: Delivery) -> tuple[Verdict, str]:
+        route, event = delivery.route, delivery.event
         try:
-            route, correlation_id = delivery.route, delivery.event.correlationid
-            answer = await self._deliver(route.consumer, route.path, delivery.body, correlation_id)
-            status = str(orjson.loads(answer.body or b"{}").get("status", "SUCCESS")) if answer.status < 400 else ""
+            return await self._deliver(route.consumer, route.path, event), "the consumer asked for it"
         except Exception as error:
-            log.exception("consumer raised", consumer=delivery.route.consumer, type=delivery.event.type)
+            log.exception("consumer raised", consumer=route.consumer, type=event.type)
             return "RETRY", repr(error)
-        if answer.status == 404:
-            return "DROP", "the consumer has no such route"
-        if answer.status >= 400:
-            return "RETRY", f"HTTP {answer.status}"
-        return status, "the consumer asked for it"
 
     def _later(self, key: LaneKey, attempts: int) -> None:
         async def wait() -> None:
@@ -225,7 +218,7 @@ class Broker:
             "id": f"{delivery.route.consumer}:{event.id}",
             "topic": delivery.topic.name,
             "consumer": delivery.route.consumer,
-            "body": delivery.body,
+            "body": encode(event),
             "error": reason,
             "attempts": delivery.attempts,
             "created_at": self._clock.now(),

@@ -7,6 +7,7 @@ Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -43,11 +44,16 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def origin(self) -> Origin:
         """The origin for what a handler of this event commits."""
-        return Origin(UUID(self.tenantid), self.actor, self.correlationid, self.id)
+        return Origin(_tenant(self.tenantid), self.actor, self.correlationid, self.id)
 
     @property
     def stream(self) -> StreamId:
-        return StreamId(UUID(self.tenantid), self.aggregatetype, UUID(self.subject))
+        return StreamId(_tenant(self.tenantid), self.aggregatetype, UUID(self.subject))
+
+
+@lru_cache(maxsize=1024)
+def _tenant(text: str) -> UUID:
+    return UUID(text)
 
 
 class InvalidCloudEvent(ValueError):

@@ -1,8 +1,13 @@
-"""The routes on which events arrive. Rule: each delivery ends in SUCCESS, RETRY or DROP, as Dapr understands them."""
+"""How events arrive. Rule: each delivery ends in SUCCESS, RETRY or DROP, as Dapr understands them.
+
+A `Receiver` is what every message goes through. A sidecar reaches it by a route, with bytes and a service token; the
+embedded broker, which hosts the part, hands it the event itself.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 
 import structlog
 from pydantic import ValidationError
@@ -10,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from patriot.domain.errors import DomainError
-from patriot.runtime.cloudevent import BINARY_PREFIX, CloudEvent, InvalidCloudEvent, decode, receive
+from patriot.runtime.cloudevent import BINARY_PREFIX, CloudEvent, InvalidCloudEvent, decode
+from patriot.runtime.cloudevent import receive as read_request
 from patriot.runtime.context import RequestContext
 from patriot.store.api import AlreadyProcessed
 from schemas.events import EVENTS
@@ -21,7 +27,11 @@ from schemas.upcasters import MalformedEvent, decode_event
 
 BINARY_MARK = (BINARY_PREFIX + "specversion").encode()
 
+MESSAGES_REMEMBERED = 4096
+
 Handler = Callable[..., Awaitable[Any]]
+Verdict = Literal["SUCCESS", "RETRY", "DROP"]
+Receiver = Callable[[CloudEvent, RequestContext], Awaitable[Verdict]]
 
 log = structlog.get_logger()
 
@@ -37,33 +47,48 @@ class Subscription:
         return f"/events/{self.topic.name}/{self.type}"
 
 
-SUCCESS, RETRY, DROP = (
-    Response(f'{{"status":"{status}"}}', media_type="application/json") for status in ("SUCCESS", "RETRY", "DROP")
-)
+_ANSWERS: dict[Verdict, Response] = {
+    verdict: Response(f'{{"status":"{verdict}"}}', media_type="application/json")
+    for verdict in ("SUCCESS", "RETRY", "DROP")
+}
 
 
-def delivery(subscription: Subscription) -> Callable[[Request], Awaitable[Response]]:
+def receiver(subscription: Subscription) -> Receiver:
+    """Hand the event to the subscription's handler, and judge how that ended."""
     handler, decode_data = subscription.handler, _data_decoder(subscription.type)
+
+    async def receive(event: CloudEvent, context: RequestContext) -> Verdict:
+        try:
+            if event.type != subscription.type:
+                raise InvalidCloudEvent(f"type is {event.type!r}, this route takes {subscription.type!r}")
+            context.event, context.origin = event, event.origin
+            await handler(decode_data(event), context)
+        except AlreadyProcessed:
+            return "SUCCESS"
+        except (InvalidCloudEvent, MalformedEvent, ValidationError, DomainError, ValueError) as error:
+            log.warning("poison message", topic=subscription.topic.name, type=subscription.type, reason=str(error))
+            return "DROP"
+        except Exception as error:  # noqa: BLE001 - everything else may pass: the broker delivers again
+            log.warning("delivery failed", topic=subscription.topic.name, type=subscription.type, reason=repr(error))
+            return "RETRY"
+        return "SUCCESS"
+
+    return receive
+
+
+def endpoint(receive: Receiver) -> Callable[[Request], Awaitable[Response]]:
+    """The route of a receiver; for parts of the platform only."""
 
     async def deliver(request: Request) -> Response:
         context: RequestContext = request.scope["patriot"]
         if not context.caller:
             return Response(status_code=403)
         try:
-            event = context.event = await _event(request)
-            if event.type != subscription.type:
-                raise InvalidCloudEvent(f"type is {event.type!r}, this route takes {subscription.type!r}")
-            context.origin = event.origin
-            await handler(decode_data(event), context)
-        except AlreadyProcessed:
-            return SUCCESS
-        except (InvalidCloudEvent, MalformedEvent, ValidationError, DomainError, ValueError) as error:
-            log.warning("poison message", topic=subscription.topic.name, type=subscription.type, reason=str(error))
-            return DROP
-        except Exception as error:  # noqa: BLE001 - everything else may pass: the broker delivers again
-            log.warning("delivery failed", topic=subscription.topic.name, type=subscription.type, reason=repr(error))
-            return RETRY
-        return SUCCESS
+            event = await _event(request)
+        except InvalidCloudEvent as error:
+            log.warning("poison message", path=request.url.path, reason=str(error))
+            return _ANSWERS["DROP"]
+        return _ANSWERS[await receive(event, context)]
 
     return deliver
 
@@ -71,11 +96,17 @@ def delivery(subscription: Subscription) -> Callable[[Request], Awaitable[Respon
 async def _event(request: Request) -> CloudEvent:
     body = await request.body()
     binary = any(name == BINARY_MARK for name, _ in request.scope["headers"])
-    return receive(request.headers, body) if binary else decode(body)
+    return read_request(request.headers, body) if binary else decode(body)
 
 
 def _data_decoder(name: str) -> Callable[[CloudEvent], Message]:
     if name in EVENTS:
-        return lambda event: decode_event(event.type, event.schemaversion, bytes(event.data))
+        return lambda event: _recorded(event.type, event.schemaversion, bytes(event.data))
     report = REPORTS[name]
     return lambda event: report.model_validate_json(bytes(event.data))
+
+
+@lru_cache(MESSAGES_REMEMBERED)
+def _recorded(name: str, schema_version: int, data: bytes) -> Message:
+    """The same event comes to several consumers of one process."""
+    return decode_event(name, schema_version, data)

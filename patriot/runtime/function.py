@@ -8,7 +8,8 @@ serve a Dapr sidecar, Knative and the embedded runtime:
     ...  /api/v1/...                     the public routes
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -18,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from patriot.runtime.context import INTERNAL, RequestContext
-from patriot.runtime.delivery import Handler, Subscription, delivery
+from patriot.runtime.delivery import Handler, Receiver, Subscription, endpoint, receiver
 from patriot.runtime.direct import Direct, Endpoint, context_of, plain_handler
 from patriot.runtime.secured import SecuredRoute, add_problem_handlers
 from schemas.events import Event
@@ -115,7 +116,7 @@ class Function:
     @property
     def served(self) -> ASGIApp:
         """`app`, with the short way to deliveries and plain routes in front of it."""
-        deliveries = ((route.path, route, endpoint) for route, endpoint in self._deliveries())
+        deliveries = ((route.path, route, deliver) for route, deliver in self._deliveries())
         return Direct(self.app, [*self.plain_routes(), *deliveries])
 
     def plain_routes(self) -> Iterator[tuple[str, Route, Endpoint]]:
@@ -135,9 +136,14 @@ class Function:
         return app
 
     def _deliveries(self) -> Iterator[tuple[Route, Endpoint]]:
-        for subscription in self.subscriptions:
-            endpoint = delivery(subscription)
-            yield Route(subscription.path, endpoint, methods=["POST"]), endpoint
+        for path, receive in self.receivers.items():
+            deliver = endpoint(receive)
+            yield Route(path, deliver, methods=["POST"]), deliver
+
+    @cached_property
+    def receivers(self) -> Mapping[str, Receiver]:
+        """What a delivery on each path goes through."""
+        return {subscription.path: receiver(subscription) for subscription in self.subscriptions}
 
     async def _subscribe(self, _: Request) -> Response:
         return JSONResponse(self.dapr_subscriptions())

@@ -60,7 +60,6 @@ class Delivery:
     route: Route
     topic: Topic
     event: CloudEvent
-    body: bytes
     tracker: Tracker
     queued_at: float
     attempts: int = 0

@@ -223,7 +223,7 @@ class World:
         host.runtime.venues["paper"] = CrashingVenue(self.venue, fuse, self.received)  # type: ignore[assignment]
         deliver = host.broker._deliver
 
-        async def delivered(*message: Any) -> Response:
+        async def delivered(*message: Any) -> Any:
             fuse.passes()
             answer = await deliver(*message)
             fuse.passes("before acknowledge")

@@ -9,8 +9,9 @@ from uuid import UUID, uuid4
 
 from patriot.runtime.broker import Broker, BrokerLimits
 from patriot.runtime.clock import SystemClock
+from patriot.runtime.cloudevent import CloudEvent
+from patriot.runtime.delivery import Verdict
 from patriot.runtime.lanes import SHOWING_EVERY, LaneKey, Turns, Urgency
-from patriot.runtime.ports import Response
 from patriot.store.api import Origin, RecordedEvent, StreamId
 from patriot.store.memory import MemoryStore
 from schemas.events import OrderRouted
@@ -53,13 +54,13 @@ class Consumer:
         self.at_once = self.at_once_max = 0
         self.gate = asyncio.Event()
 
-    async def __call__(self, consumer: str, path: str, body: bytes, correlation_id: str) -> Response:
-        self.got.append((consumer, correlation_id))
+    async def __call__(self, consumer: str, path: str, event: CloudEvent) -> Verdict:
+        self.got.append((consumer, event.correlationid))
         self.at_once += 1
         self.at_once_max = max(self.at_once_max, self.at_once)
         await self.gate.wait()
         self.at_once -= 1
-        return Response(200, {}, b"")
+        return "SUCCESS"
 
 
 @asynccontextmanager
