@@ -20,7 +20,7 @@ function = Function("portfolio-projection", shows=True)
 ORDER_TYPES = tuple(kind for kind in EVENTS.values() if issubclass(kind, OrderEvent))
 
 
-@function.on(ORDER_EVENTS, *ORDER_TYPES)
+@function.on(ORDER_EVENTS, *ORDER_TYPES, newest=True)
 async def project_order(event: OrderEvent, context: Context) -> None:
     """The order's row as of its newest event; an older event has nothing to add."""
     loaded = await context.load(ORDER, event.order_id)

@@ -10,13 +10,14 @@ event lies in the dead-letter table), so what a crash interrupts is delivered ag
 Messages that somebody waits for (venue reports) have lanes and workers of their own: the handler that waits holds a
 worker of the others, so neither can starve the other. Handlers of such messages must not wait for messages themselves.
 
-Limits: `queue_max` messages; beyond it stored events stay in the outbox for the relay. Market data is conflated: the
-newest message of a lane replaces the waiting one. While many clients wait for an answer, deliveries step back, for at
-most `step_back_seconds_max` each: a burst is acknowledged first, and a lasting crowd cannot keep orders from moving.
+Limits: `queue_max` messages; beyond it stored events stay in the outbox for the relay. Market data, and whatever a part
+needs only the newest of, is conflated: a message replaces the one of its lane that still waits. While many clients wait
+for an answer, deliveries step back, for at most `step_back_seconds_max` each: a burst is acknowledged first, and a
+lasting crowd cannot keep orders from moving.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -74,12 +75,23 @@ class Broker:
         self.waiting_clients: Callable[[], int] = lambda: 0
 
     # --- wiring ---
-    def subscribe(self, consumer: str, subscriptions: Sequence[dict[str, Any]], *, shows: bool = False) -> None:
-        """Take what the part answers to GET /dapr/subscribe. `shows`: it only keeps read models (see lanes.py)."""
+    def subscribe(
+        self,
+        consumer: str,
+        subscriptions: Sequence[dict[str, Any]],
+        *,
+        shows: bool = False,
+        newest: Collection[str] = (),
+    ) -> None:
+        """Take what the part answers to GET /dapr/subscribe.
+
+        `shows`: it only keeps read models (see lanes.py). `newest`: on these paths the newest message tells all.
+        """
         for subscription in subscriptions:
             for rule in subscription["routes"]["rules"]:
-                kind = rule["match"].split('"')[1]
-                self._routes.setdefault((subscription["topic"], kind), []).append(Route(consumer, rule["path"], shows))
+                kind, path = rule["match"].split('"')[1], rule["path"]
+                route = Route(consumer, path, shows, path in newest)
+                self._routes.setdefault((subscription["topic"], kind), []).append(route)
 
     def start(self) -> None:
         workers = [self._work(turns) for turns in (self._turns, self._awaited) for _ in range(self._limits.concurrency)]
@@ -137,9 +149,9 @@ class Broker:
         if lane is None:
             lane = self._lanes[key] = Lane()
             self._ready(key)
-        elif not delivery.topic.durable and len(lane.waiting) > 1:
-            self._end(lane.waiting.pop())  # the newest price replaces the one that still waits
-        lane.waiting.append(delivery)
+        needless = lane.add(delivery)
+        if needless is not None:
+            self._end(needless)
 
     def _ready(self, key: LaneKey) -> None:
         (self._awaited if key.urgency is Urgency.AWAITED else self._turns).put(key)
@@ -149,10 +161,12 @@ class Broker:
         while True:
             key = await turns.take()
             lane = self._lanes[key]
-            delivery = lane.waiting[0]
             if turns is self._turns:
-                await self._step_back(delivery)
-            if await self._attempt(delivery):
+                await self._step_back(lane.waiting[0])
+            lane.busy, delivery = True, lane.waiting[0]
+            ended = await self._attempt(delivery)
+            lane.busy = False
+            if ended:
                 lane.waiting.popleft()
                 self._end(delivery)
                 self._next(key, lane)

@@ -38,9 +38,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
+    """`newest`: the handler looks at the aggregate as it is now, so of several events the newest will do."""
+
     topic: Topic
     type: str
     handler: Handler
+    newest: bool = False
 
     @property
     def path(self) -> str:

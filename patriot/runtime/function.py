@@ -74,14 +74,17 @@ class Function:
         """A POST route for other parts only (service token); unreachable from the public edge."""
         return self._route(self.internal, "POST", path, INTERNAL, options)
 
-    def on(self, topic: Topic, *types: type[Message]) -> Callable[[HandlerType], HandlerType]:
-        """Handle these event or report types of a topic: `async def handler(event, context)`."""
+    def on(self, topic: Topic, *types: type[Message], newest: bool = False) -> Callable[[HandlerType], HandlerType]:
+        """Handle these event or report types of a topic: `async def handler(event, context)`.
+
+        `newest`: the handler looks at the aggregate as it is now, so of several events that wait the newest will do.
+        """
 
         def register(handler: HandlerType) -> HandlerType:
             for kind in types:
                 name: str = kind.TYPE  # type: ignore[attr-defined]  # events and reports both have one
                 assert name in topic.types, f"{name} does not travel on {topic.name}: see schemas/topics.py"
-                self.subscriptions.append(Subscription(topic, name, handler))
+                self.subscriptions.append(Subscription(topic, name, handler, newest))
             return handler
 
         return register

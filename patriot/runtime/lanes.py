@@ -25,15 +25,16 @@ class Urgency(IntEnum):
 
 
 class Route(NamedTuple):
-    """One subscriber's route for one event type."""
+    """One subscriber's route for one event type. `newest`: the newest message of an aggregate tells all."""
 
     consumer: str
     path: str
     shows: bool
+    newest: bool = False
 
 
 class LaneKey(NamedTuple):
-    """One consumer and one aggregate; a consumer that only shows has a lane per message, it needs no order."""
+    """One consumer and one aggregate; or one message, for a consumer that only shows and needs no order."""
 
     consumer: str
     subject: str
@@ -69,13 +70,31 @@ class Delivery:
         if awaited:
             return LaneKey(consumer, event.subject or event.id, Urgency.AWAITED)
         if self.route.shows:
-            return LaneKey(consumer, event.id, Urgency.SHOWING)
+            return LaneKey(consumer, event.subject if self.route.newest else event.id, Urgency.SHOWING)
         return LaneKey(consumer, event.subject or event.id, Urgency.ACTING)
+
+    def outdates(self, other: "Delivery") -> bool:
+        """Whether the other need not be delivered once this one is."""
+        if not self.topic.durable:
+            return True
+        return self.route.newest and other.route.newest and self.event.streamversion >= other.event.streamversion
 
 
 @dataclass(slots=True)
 class Lane:
+    """Deliveries in order. `busy`: a worker has the first of them."""
+
     waiting: deque[Delivery] = field(default_factory=deque)
+    busy: bool = False
+
+    def add(self, delivery: Delivery) -> Delivery | None:
+        """Take the delivery in; returns the one that has become needless."""
+        last = self.waiting[-1] if len(self.waiting) > self.busy else None
+        if last is None or not delivery.outdates(last):
+            self.waiting.append(delivery)
+            return None
+        self.waiting[-1] = delivery
+        return last
 
 
 class Turns:

@@ -1,7 +1,7 @@
 """Who is delivered first: those who move orders before read models, clients before both, and nobody waits for ever."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,8 @@ from patriot.store.memory import MemoryStore
 from schemas.events import OrderRouted
 from schemas.topics import ORDER_EVENTS
 
-RULE = {"match": f'event.type == "{OrderRouted.TYPE}"', "path": "/events/x"}
+PATH = "/events/x"
+RULE = {"match": f'event.type == "{OrderRouted.TYPE}"', "path": PATH}
 TENANT = UUID(int=1)
 
 
@@ -64,10 +65,10 @@ class Consumer:
 
 
 @asynccontextmanager
-async def running(consumer: Consumer, **limits: Any) -> AsyncIterator[Broker]:
+async def running(consumer: Consumer, newest: Sequence[str] = (), **limits: Any) -> AsyncIterator[Broker]:
     broker = Broker(consumer, MemoryStore(), SystemClock(), BrokerLimits(**limits))
     subscription = {"topic": ORDER_EVENTS.name, "routes": {"rules": [RULE]}}
-    broker.subscribe("shows", [subscription], shows=True)
+    broker.subscribe("shows", [subscription], shows=True, newest=newest)
     broker.subscribe("acts", [subscription])
     broker.start()
     try:
@@ -109,6 +110,30 @@ async def test_one_order_moves_in_order_while_its_read_models_need_none():
         consumer.gate.set()
         await until_idle(broker)
     assert [number for name, number in consumer.got if name == "acts"] == ["1", "2", "3"]
+
+
+async def test_of_events_that_wait_the_newest_will_do():
+    consumer, order_id = Consumer(), uuid4()
+    async with running(consumer, newest=[PATH], concurrency=1) as broker:
+        broker.publish_recorded([recorded("other")])
+        await asyncio.sleep(0.01)  # the only worker is busy with it
+        broker.publish_recorded([recorded(str(version), order_id, version) for version in (1, 2, 4, 3)])
+        consumer.gate.set()
+        await until_idle(broker)
+    shown = [number for name, number in consumer.got if name == "shows"]
+    assert shown == ["other", "4", "3"], "the late one comes too: it is not for the broker to know that it is old"
+    assert [number for name, number in consumer.got if name == "acts"] == ["other", "1", "2", "4", "3"]
+
+
+async def test_event_that_is_being_handled_is_not_replaced():
+    consumer, order_id = Consumer(), uuid4()
+    async with running(consumer, newest=[PATH]) as broker:
+        broker.publish_recorded([recorded("1", order_id, 1)])
+        await asyncio.sleep(0.01)
+        broker.publish_recorded([recorded("2", order_id, 2), recorded("3", order_id, 3)])
+        consumer.gate.set()
+        await until_idle(broker)
+    assert [number for name, number in consumer.got if name == "shows"] == ["1", "3"]
 
 
 async def test_lasting_crowd_of_clients_does_not_keep_orders_from_moving():
