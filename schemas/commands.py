@@ -1,7 +1,8 @@
 """What a client may ask for. Shapes and limits only: whether it may be done is decided by the domain."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from decimal import Decimal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, model_validator
@@ -16,6 +17,7 @@ from schemas.types import (
     Side,
     Time,
     TimeInForce,
+    Trailing,
 )
 
 PRICED: frozenset[OrderType] = frozenset({"limit", "stop_limit", "take_profit_limit"})
@@ -51,20 +53,75 @@ class CreateOrder(Message):
     post_only: StrictBool = False
     reduce_only: StrictBool = False
     strategy_id: Name | None = None
+    trailing: Trailing | None = None
+    display_quantity: Positive | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "CreateOrder":
         if (self.price is not None) != (self.order_type in PRICED):
             verb = "needs" if self.order_type in PRICED else "takes no"
             raise ValueError(f"a {self.order_type} order {verb} price")
-        if (self.stop_price is not None) != (self.order_type in TRIGGERED):
+        may_begin = self.order_type == "trailing_stop"  # there the stop price is where the stop begins
+        if not may_begin and (self.stop_price is not None) != (self.order_type in TRIGGERED):
             verb = "needs" if self.order_type in TRIGGERED else "takes no"
             raise ValueError(f"a {self.order_type} order {verb} stop_price")
         if (self.expire_at is not None) != (self.time_in_force == "GTD"):
             raise ValueError("expire_at goes with time_in_force GTD, and only with it")
         if self.post_only and (self.order_type != "limit" or self.time_in_force not in {"GTC", "GTD"}):
             raise ValueError("post_only goes with limit orders that may rest (GTC or GTD)")
+        if (self.trailing is not None) != (self.order_type == "trailing_stop"):
+            raise ValueError("trailing goes with trailing_stop orders, and only with them")
+        if self.display_quantity is not None:
+            self._may_hide(self.display_quantity)
         return self
+
+    def _may_hide(self, shown: Decimal) -> None:
+        if self.order_type != "limit" or self.time_in_force not in {"GTC", "GTD"}:
+            raise ValueError("display_quantity goes with limit orders that may rest (GTC or GTD)")
+        if shown >= self.quantity:
+            raise ValueError("display_quantity must be less than quantity")
+
+
+class CreateOrderList(Message):
+    """Orders that belong together, all of one account and instrument.
+
+    * bracket: an entry, then its exits (stop-loss, take-profit): they wait for the entry's fills, whose quantity they
+      take; what one exit fills the others lose.
+    * oco (one cancels other): what one fills the others lose.
+    * oto (one triggers other): the others wait for the fills of the first.
+    """
+
+    kind: Literal["bracket", "oco", "oto"]
+    orders: Annotated[tuple[CreateOrder, ...], Field(min_length=2, max_length=10)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "CreateOrderList":
+        first, *others = self.orders
+        if len({(order.account_id, order.instrument) for order in self.orders}) > 1:
+            raise ValueError("the orders of a list are of one account and one instrument")
+        if any(order.display_quantity is not None for order in self.orders):
+            raise ValueError("an order of a list shows its whole quantity")
+        if self.kind == "bracket" and any(order.side == first.side for order in others):
+            raise ValueError("the exits of a bracket are on the other side than its entry")
+        if self.kind == "oco" and len({(order.side, order.quantity) for order in self.orders}) > 1:
+            raise ValueError("the orders of an oco list have one side and one quantity")
+        if self.kind != "oco" and any(order.quantity > first.quantity for order in others):
+            raise ValueError("an order that waits for another is not larger than it")
+        return self
+
+
+class CancelOrders(Message):
+    """All open orders of an account; of one instrument where it is named."""
+
+    account_id: UUID
+    instrument: InstrumentId | None = None
+
+
+class ClosePositions(Message):
+    """Cancel the open orders of an account and bring its positions to zero at the market; of one instrument, or all."""
+
+    account_id: UUID
+    instrument: InstrumentId | None = None
 
 
 class ModifyOrder(Message):

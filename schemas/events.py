@@ -12,9 +12,11 @@ from uuid import UUID
 
 from schemas.types import (
     AccountMode,
+    Emulation,
     Exchange,
     InstrumentId,
     Liquidity,
+    ListLink,
     Message,
     Number,
     OrderType,
@@ -22,6 +24,7 @@ from schemas.types import (
     Side,
     Time,
     TimeInForce,
+    Trailing,
 )
 
 Ledger = Literal["cash", "position", "realised", "fees", "funding", "external"]
@@ -77,9 +80,13 @@ class OrderEvent(MoneyEvent):
 
 
 class OrderCreated(OrderEvent):
-    """Accepted by the platform: validated, risk-checked, reserved, durable. Nothing has been sent yet."""
+    """Accepted by the platform: validated, risk-checked, reserved, durable. Nothing has been sent yet.
+
+    `emulated` says what the platform does itself because the venue has no such order; empty: all of it is the venue's.
+    """
 
     TYPE = "order.created"
+    SCHEMA = 2
     client_order_id: str
     instrument: InstrumentId
     side: Side
@@ -93,6 +100,40 @@ class OrderCreated(OrderEvent):
     reduce_only: bool = False
     strategy_id: str | None = None
     limits_version: int = 0
+    trailing: Trailing | None = None
+    display_quantity: Positive | None = None
+    emulated: tuple[Emulation, ...] = ()
+    link: ListLink | None = None
+
+
+class OrderArmed(OrderEvent):
+    """What the order waited for, its parent's fills, has come: it is of this quantity, and again as more comes."""
+
+    TYPE = "order.armed"
+    quantity: Positive
+
+
+class OrderStopMoved(OrderEvent):
+    """The stop that the platform holds has followed the market; it never loosens. `reference` is the best price."""
+
+    TYPE = "order.stop_moved"
+    stop_price: Positive
+    reference: Positive
+
+
+class OrderTriggered(OrderEvent):
+    """The market has reached the stop that the platform holds: `price` traded at or beyond `stop_price`."""
+
+    TYPE = "order.triggered"
+    price: Positive
+    stop_price: Positive
+
+
+class OrderReleased(OrderEvent):
+    """A triggered order of a list need not wait for the others any more: it may be sent, for this quantity."""
+
+    TYPE = "order.released"
+    quantity: Positive
 
 
 class OrderModifyRequested(OrderEvent):
@@ -290,6 +331,10 @@ class UserProfileChanged(Event):
 
 OrderEvents = (
     OrderCreated
+    | OrderArmed
+    | OrderStopMoved
+    | OrderTriggered
+    | OrderReleased
     | OrderModifyRequested
     | OrderCancelRequested
     | OrderRouted

@@ -4,8 +4,10 @@ from uuid import UUID
 
 from schemas.types import (
     AccountMode,
+    Emulation,
     Exchange,
     InstrumentId,
+    ListKind,
     Message,
     Number,
     OrderStatus,
@@ -13,6 +15,7 @@ from schemas.types import (
     Side,
     Time,
     TimeInForce,
+    Trailing,
 )
 
 
@@ -24,6 +27,22 @@ class OrderReceipt(Message):
     status: OrderStatus
     version: int
     correlation_id: str
+    emulated: tuple[Emulation, ...] = ()
+    list_id: UUID | None = None
+
+
+class OrderListReceipt(Message):
+    """All orders of the list are durable, in one commit."""
+
+    list_id: UUID
+    kind: ListKind
+    orders: tuple[OrderReceipt, ...]
+
+
+class OrderReceipts(Message):
+    """What became of a request about several orders."""
+
+    orders: tuple[OrderReceipt, ...]
 
 
 class OrderView(Message):
@@ -47,6 +66,13 @@ class OrderView(Message):
     created_at: Time
     updated_at: Time
     version: int
+    emulated: tuple[Emulation, ...] = ()
+    waits_for: str = ""
+    trailing: Trailing | None = None
+    display_quantity: Number | None = None
+    list_id: UUID | None = None
+    list_kind: ListKind | None = None
+    parent_id: UUID | None = None
 
 
 class OrderPage(Message):

@@ -53,8 +53,8 @@ ORDER_EVENTS = Topic(
     6,
     30 * DAY_MS,
     _types("order."),
-    ("order-commands", "order-routing", "order-execution", "order-lifecycle"),
-    ("order-routing", "order-execution", "portfolio-projection", "strategies"),
+    ("order-commands", "order-routing", "order-execution", "order-lifecycle", "order-lists", "triggers"),
+    ("order-lists", "order-routing", "order-execution", "portfolio-projection", "strategies", "triggers"),
 )
 ORDER_STATUS = Topic(
     "order.status",

@@ -3,11 +3,24 @@
 import re
 from decimal import Decimal
 from typing import Annotated, Literal
+from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 
 Side = Literal["buy", "sell"]
-OrderType = Literal["market", "limit", "stop", "stop_limit", "take_profit", "take_profit_limit"]
+OrderType = Literal["market", "limit", "stop", "stop_limit", "take_profit", "take_profit_limit", "trailing_stop"]
+TrailingRule = Literal["offset", "percent", "step", "break_even", "80/80/50"]
+Emulation = Literal["trigger", "expiry", "iceberg"]
+ListKind = Literal["bracket", "oco", "oto", "iceberg"]
 TimeInForce = Literal["GTC", "IOC", "FOK", "GTD"]
 OrderStatus = Literal[
     "pending", "submitted", "accepted", "partially_filled", "filled", "cancelled", "rejected", "expired", "unknown"
@@ -72,3 +85,57 @@ class Message(BaseModel):
     """Base of every contract: immutable, no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Trailing(Message):
+    """How a stop follows the market; it never loosens. Written for a long position, mirrored for a short one.
+
+    | rule | the stop is | needs |
+    | --- | --- | --- |
+    | offset | the best price since, less `distance` | distance (price) |
+    | percent | the best price since, less `distance` percent of it | distance (percent) |
+    | step | as offset, but moves in whole `step`s only | distance, step (prices) |
+    | break_even | at the entry once the price is `distance` above it | distance, entry_price |
+    | 80/80/50 | above 1.5 x entry at 1.5 x entry, above 1.8 x entry at 1.8 x entry | entry_price |
+
+    From `activation_price` on, where one is given; else at once.
+    """
+
+    rule: TrailingRule = "percent"
+    distance: Positive | None = None
+    step: Positive | None = None
+    entry_price: Positive | None = None
+    activation_price: Positive | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Trailing":
+        needed = _NEEDED[self.rule]
+        for name in ("distance", "step", "entry_price"):
+            if (getattr(self, name) is not None) != (name in needed):
+                raise ValueError(f"the rule {self.rule} {'needs' if name in needed else 'takes no'} {name}")
+        if self.rule == "percent" and self.distance is not None and self.distance >= PERCENT_MAX:
+            raise ValueError(f"the distance must be below {PERCENT_MAX} percent")
+        return self
+
+
+PERCENT_MAX = 100
+_NEEDED: dict[TrailingRule, frozenset[str]] = {
+    "offset": frozenset({"distance"}),
+    "percent": frozenset({"distance"}),
+    "step": frozenset({"distance", "step"}),
+    "break_even": frozenset({"distance", "entry_price"}),
+    "80/80/50": frozenset({"entry_price"}),
+}
+
+
+class ListLink(Message):
+    """The place of an order in an order list: its members are orders 0 to `size` - 1, with derived ids.
+
+    `parent_id` is the order whose fills this one waits for.
+    """
+
+    list_id: UUID
+    kind: ListKind
+    number: int
+    size: int
+    parent_id: UUID | None = None

@@ -72,3 +72,9 @@ def _upcast(event: type[Event], version: int, fields: Fields) -> Fields:
             raise UnknownSchema(f"{event.TYPE}: no way leads from version {version} to {event.SCHEMA}")
         fields = function(fields)
     return fields
+
+
+@upcaster("order.created", 1)
+def _plain_order(fields: Fields) -> Fields:
+    """Version 2 adds trailing stops, icebergs, emulation and order lists; none of them was there before."""
+    return fields

@@ -8,9 +8,11 @@ from typing import Literal
 from uuid import UUID
 
 from patriot.domain import reporting
-from patriot.domain.order import LIVE, Order
+from patriot.domain.emulation import as_sent
+from patriot.domain.order import Order
 from patriot.domain.order_commands import record_unknown, start_submit
-from patriot.domain.venue import Accepted, OrderRef, Outcome, Unknown, VenueAdapter, VenueOrder
+from patriot.domain.order_states import LIVE
+from patriot.domain.venue import Accepted, OrderRef, Outcome, Unknown, VenueAdapter
 from patriot.runtime.aggregates import ORDER
 from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.function import Context, Function
@@ -48,7 +50,7 @@ async def submit(event: OrderRouted, context: Context) -> None:
         if not order.ended:  # the crash may have come between two reports of one answer
             await _ask(order, adapter, context)
         return
-    outcome = await adapter.create(_venue_order(order))
+    outcome = await adapter.create(as_sent(order))
     if isinstance(outcome, Unknown):
         await _mark_unknown(order.order_id, outcome.reason, context)
     await context.publish_reports(order.user_id, reporting.of_submit(order, outcome))
@@ -182,23 +184,6 @@ def _adapter(order: Order, context: Context) -> VenueAdapter:
 
 def _ref(order: Order) -> OrderRef:
     return OrderRef(order.account_id, order.instrument, order.client_order_id, order.venue_order_id)
-
-
-def _venue_order(order: Order) -> VenueOrder:
-    return VenueOrder(
-        account_id=order.account_id,
-        instrument=order.instrument,
-        client_order_id=order.client_order_id,
-        side=order.side,
-        order_type=order.order_type,
-        quantity=order.quantity,
-        price=order.price,
-        stop_price=order.stop_price,
-        time_in_force=order.time_in_force,
-        expire_at=order.expire_at,
-        post_only=order.post_only,
-        reduce_only=order.reduce_only,
-    )
 
 
 app = function.app

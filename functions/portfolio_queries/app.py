@@ -46,10 +46,15 @@ Statuses = Annotated[
 
 @function.get("/orders", needs="orders:read")
 async def list_orders(
-    context: Context, account_id: UUID | None = None, status: Statuses | None = None, limit: Limit = 100
+    context: Context,
+    account_id: UUID | None = None,
+    list_id: UUID | None = None,
+    status: Statuses | None = None,
+    limit: Limit = 100,
 ) -> OrderPage:
     """The caller's orders, newest first."""
     where: dict[str, Any] = {"user_id": context.user.user_id}
+    where |= {"list_id": list_id} if list_id else {}
     where |= {"account_id": account_id} if account_id else {}
     where |= {"status": status.split(",")} if status else {}
     rows = await context.find("orders", where, ["-created_at"], limit)
@@ -199,8 +204,10 @@ async def _price_view(instrument: str, context: RequestContext) -> PriceView | N
 
 
 def _order_view(row: Mapping[str, Any]) -> OrderView:
-    names = OrderView.model_fields.keys() - {"order_id", "order_type", "version"}
+    names = OrderView.model_fields.keys() - {"order_id", "order_type", "version", "emulated", "waits_for"}
     values = {name: row[name] for name in names}
+    values["emulated"] = tuple(filter(None, (row["emulated"] or "").split(",")))
+    values["waits_for"] = row["waits_for"] or ""
     return OrderView(order_id=row["id"], order_type=row["type"], version=row["stream_version"], **values)
 
 

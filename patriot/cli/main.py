@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from patriot import __version__
-from patriot.cli import accounts, operate, orders, recordings, watch
+from patriot.cli import accounts, operate, order_lists, orders, recordings, watch
 from patriot.cli.common import State
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 operate.register(app)
 app.add_typer(orders.app, name="order")
+order_lists.register(app)
 watch.register(app)
 app.add_typer(accounts.app, name="accounts")
 recordings.register(app)

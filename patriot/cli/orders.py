@@ -1,4 +1,4 @@
-"""`patriot order …`: create (place), modify (amend), cancel, list, show."""
+"""`patriot order …`: create (place), modify (amend), cancel, list, show. Lists: `order_lists.py`."""
 
 import time
 import uuid
@@ -26,8 +26,16 @@ ANSWERS_TO_CANCEL = frozenset({"order.cancel_rejected"})
 REFUSALS = frozenset({"order.rejected", "order.modify_rejected", "order.cancel_rejected"})
 FILLS = frozenset({"order.filled", "order.partially_filled"})
 POLL_SECONDS = 0.05
+WAITS = {"parent": "the order before it", "trigger": "its stop", "rivals": "the end of the other orders of its list"}
 
 OrderId = Annotated[str, typer.Argument(help="Order id, its first characters, or `last`.")]
+Trail = Annotated[
+    str | None,
+    typer.Option(
+        help="Trailing stop: 1.5% | 500 (behind) | step:500:50 | breakeven:DISTANCE:ENTRY | 80/80/50:ENTRY",
+    ),
+]
+ActivationPrice = Annotated[str | None, typer.Option(help="The price from which on a stop trails.")]
 Key = Annotated[str | None, typer.Option(help="Idempotency key: with the same one nothing is done twice.")]
 
 
@@ -43,6 +51,9 @@ def create(
     expire_at: Annotated[str | None, typer.Option(help="With GTD: 2026-12-31T00:00:00Z.")] = None,
     post_only: Annotated[bool, typer.Option("--post-only", help="Refuse to take liquidity.")] = False,
     reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Never open or flip a position.")] = False,
+    display: Annotated[str | None, typer.Option(help="Iceberg: how much of it is shown at a time.")] = None,
+    trail: Trail = None,
+    activation_price: ActivationPrice = None,
     account: Account = None,
     key: Key = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait for a fill or an end.")] = 2.0,
@@ -51,19 +62,21 @@ def create(
     """Place an order and show what became of it."""
     state = state_of(context, as_json)
     client = state.client()
-    stop = "stop_limit" if price else "stop"
+    stop = "trailing_stop" if trail else "stop_limit" if price else "stop"
     body = {
         "account_id": lookup.account_id(client, account),
         "instrument": instrument.upper(),
         "side": side.lower(),
         "quantity": quantity,
         "price": price,
-        "order_type": order_type or (stop if stop_price else "limit" if price else "market"),
+        "order_type": order_type or (stop if stop_price or trail else "limit" if price else "market"),
         "stop_price": stop_price,
         "time_in_force": time_in_force.upper(),
         "expire_at": expire_at,
         "post_only": post_only,
         "reduce_only": reduce_only,
+        "display_quantity": display,
+        "trailing": trailing_of(trail, activation_price) if trail else None,
     }
     answer = client.ask("POST", "/orders", body, Idempotency_Key=key or str(uuid.uuid4()))
     if answer.is_error:
@@ -72,6 +85,22 @@ def create(
     order_id = answer.json()["order_id"]
     order = _settled(client, order_id, wait)
     _report(state, order, _events(client, order_id))
+
+
+def trailing_of(text: str, activation_price: str | None = None) -> dict[str, str]:
+    """The rule that `--trail` names."""
+    name, *numbers = text.split(":")
+    if name.endswith("%"):
+        rule = {"rule": "percent", "distance": name.removesuffix("%")}
+    elif name == "step":
+        rule = {"rule": "step"} | dict(zip(("distance", "step"), numbers, strict=False))
+    elif name == "breakeven":
+        rule = {"rule": "break_even"} | dict(zip(("distance", "entry_price"), numbers, strict=False))
+    elif name == "80/80/50":
+        rule = {"rule": name} | dict(zip(("entry_price",), numbers, strict=False))
+    else:
+        rule = {"rule": "offset", "distance": name}
+    return rule | ({"activation_price": activation_price} if activation_price else {})
 
 
 def modify(
@@ -185,6 +214,12 @@ def _card(order: Mapping[str, Any]) -> Text:
     """An order in a few lines; ids whole, to be copied."""
     status = order["status"]
     card = Text.assemble((status.replace("_", " "), STYLES.get(status, "bold")), "  ", terms(order))
+    if order.get("emulated"):
+        card.append(f"\n  platform  keeps its {' and '.join(order['emulated'])}; the venue has none")
+    if order.get("waits_for"):
+        card.append(f"\n  waits for {WAITS[order['waits_for']]}")
+    if order.get("list_id"):
+        card.append(f"\n  list      {order['list_kind']} {order['list_id']}")
     if order["average_price"]:
         fees = f", fees {money(order['fees'])}" if order["fees"] != "0" else ""
         card.append(f"\n  filled    {number(order['filled_quantity'])} at {average(order['average_price'])}{fees}")
@@ -233,7 +268,7 @@ def _settled(client: Client, order_id: str, seconds: float) -> Any:
     while True:
         order = client.call("GET", f"/orders/{order_id}")
         resting = order["status"] in {"accepted", "partially_filled"} and order["order_type"] != "market"
-        if order["status"] in ENDED or resting or time.monotonic() > deadline:
+        if order["status"] in ENDED or resting or order.get("waits_for") or time.monotonic() > deadline:
             return order
         time.sleep(POLL_SECONDS)
 

@@ -20,15 +20,39 @@ def terms(order: Data) -> str:
     words = [order["side"], number(order["quantity"]), order["instrument"], order["order_type"].replace("_", " ")]
     words += [number(order["price"])] if order.get("price") else []
     words += [f"trigger {number(order['stop_price'])}"] if order.get("stop_price") else []
+    words += [trailing(order["trailing"])] if order.get("trailing") else []
+    words += [f"showing {number(order['display_quantity'])}"] if order.get("display_quantity") else []
     words += [order["time_in_force"]] if order["order_type"] != "market" else []
     words += [name.replace("_", "-") for name in ("post_only", "reduce_only") if order.get(name)]
     return " ".join(words)
 
 
+def trailing(rule: Data) -> str:
+    """How a stop follows: 1.5 percent behind, from 61,000 on."""
+    text = {"percent": "percent behind", "offset": "behind", "step": "behind, in steps", "break_even": "to break even"}
+    words = [number(rule["distance"])] if rule.get("distance") else []
+    words += [text.get(rule["rule"], str(rule["rule"]))]
+    words += [f"of {number(rule['step'])}"] if rule.get("step") else []
+    words += [f"entered at {number(rule['entry_price'])}"] if rule.get("entry_price") else []
+    words += [f"from {number(rule['activation_price'])} on"] if rule.get("activation_price") else []
+    return "trailing " + " ".join(words)
+
+
+def place(data: Data) -> str:
+    """What the platform does itself, and the order's place in its list: "; the platform keeps its trigger"."""
+    emulated, link = data.get("emulated") or (), data.get("link")
+    text = f"; the platform keeps its {' and '.join(emulated)}" if emulated else ""
+    return text + (f"; {link['number'] + 1} of {link['size']} of {link['kind']} {link['list_id'][:8]}" if link else "")
+
+
 def _created(data: Data) -> str:
     holds = [hold for hold in data["holds"] if Decimal(hold["reserved"])]
     held = [f"{money(hold['reserved'], hold['asset'])} {hold['asset']}" for hold in holds]
-    return f"created: {terms(data)}" + (f", reserves {' and '.join(held)}" if held else "")
+    return f"created: {terms(data)}" + (f", reserves {' and '.join(held)}" if held else "") + place(data)
+
+
+def _triggered(data: Data) -> str:
+    return f"triggered: {number(data['price'])} traded, its stop stood at {number(data['stop_price'])}"
 
 
 def _wish(data: Data) -> str:
@@ -70,6 +94,10 @@ def _profile(data: Data) -> str:
 
 _STORIES: Mapping[str, Callable[[Data], str]] = {
     "order.created": _created,
+    "order.armed": lambda data: f"armed with {number(data['quantity'])}: what it waited for was filled",
+    "order.stop_moved": lambda data: f"stop moved to {number(data['stop_price'])} after {number(data['reference'])}",
+    "order.triggered": _triggered,
+    "order.released": lambda data: f"may go, with {number(data['quantity'])}: its rivals are over",
     "order.routed": lambda data: f"routed to {data['route']}",
     "order.submit_started": lambda data: f"sent to the venue as {data['client_order_id']}, attempt {data['attempt']}",
     "order.submit_unknown": lambda data: f"the venue's answer is not known, asking it{_because(data)}",

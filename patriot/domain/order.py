@@ -1,28 +1,21 @@
 """One order: its state, folded from its events. Rule: money truth wins.
 
-The state machine is the table `TRANSITIONS`: status x event -> status. An event that is missing in the row of the
-current status raises InvalidTransition. Rows read like this:
+`order_states.py` is the state machine. What is asked and not yet answered stands beside the status: `pending_cancel`,
+`pending_modify` (only one modification is under way at a time), and `waits_for` while the platform holds it back:
 
-    pending ──submit_started──► submitted ──submit_unknown──► unknown
-       │                            └──────────┬────────────────┘
-       │ (never sent: cancelled,               │ the venue's proof, and nothing else
-       │  modified at once)                    ▼
-       │                     accepted ──► partially_filled ──► filled
-       └──────────► cancelled | rejected | expired   ◄── from every open status
+    parent ──armed──► trigger ──triggered──► rivals ──released──► "" (may be sent)
 
-* `submit_started` is durable before the first byte leaves; a second start is refused, so nothing is sent twice.
-* `unknown` is left only by proof: accepted, a fill, rejected, cancelled, expired.
-* Cancels and modifications are requests: the status stays, `pending_cancel` and `pending_modify` say what is asked.
-  Only one modification is under way at a time.
-* A fill that comes after the end is recorded all the same. A cancelled or expired order stays so unless it turns out
-  to be filled; a rejected order that trades was not rejected.
+where an order without parent begins further on, one whose stop the venue watches has no trigger, and only what
+cancels others of its list waits for rivals.
+
 * An order is filled when the filled quantity reaches its quantity. That may also be seen when a modification is agreed
   or refused, because a fill up to the old quantity does not end an order whose quantity may just have been raised.
 
-Reservation: `order.created` reserves, each fill releases its share of what is left, the event that ends the order
-releases the rest. So the holds of a stream never sum below zero, and to zero once the order is over.
+Reservation: `order.created` reserves (exits of a list: nothing, they close what the entry opened), each fill releases
+its share of what is left, the event that ends the order releases the rest. So the holds of a stream never sum below
+zero, and to zero once the order is over.
 
-`order_commands.py` decides what we ask for, `order_reports.py` what the venue has proved.
+`order_commands.py` decides what we ask for, `order_lists.py` what lists do, `order_reports.py` what venues have proved.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,14 +23,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import ROUND_UP, Decimal
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from patriot.domain.errors import InvalidTransition
 from patriot.domain.money import ZERO, exact, rounded
+from patriot.domain.order_states import ENDED, LIVE, TRANSITIONS
 from schemas.events import (
     Filled,
     OrderAccepted,
+    OrderArmed,
     OrderCancelled,
     OrderCancelRejected,
     OrderCancelRequested,
@@ -50,59 +45,16 @@ from schemas.events import (
     OrderModifyRequested,
     OrderPartiallyFilled,
     OrderRejected,
+    OrderReleased,
     OrderRouted,
+    OrderStopMoved,
     OrderSubmitStarted,
     OrderSubmitUnknown,
+    OrderTriggered,
 )
-from schemas.types import OrderStatus, OrderType, Side, TimeInForce
+from schemas.types import Emulation, ListKind, ListLink, OrderStatus, OrderType, Side, TimeInForce, Trailing
 
-_ENDS: Final[dict[type[OrderEvent], OrderStatus]] = {
-    OrderRejected: "rejected",
-    OrderCancelled: "cancelled",
-    OrderExpired: "expired",
-}
-_FILLS: Final[dict[type[OrderEvent], OrderStatus]] = {
-    OrderPartiallyFilled: "partially_filled",
-    OrderFilled: "filled",
-}
-_REQUESTS: Final = (OrderCancelRequested, OrderCancelRejected, OrderModifyRequested, OrderModified, OrderModifyRejected)
-
-
-def _stay(status: OrderStatus, *events: type[OrderEvent]) -> dict[type[OrderEvent], OrderStatus]:
-    return dict.fromkeys(events, status)
-
-
-TRANSITIONS: Final[dict[OrderStatus, dict[type[OrderEvent], OrderStatus]]] = {
-    "pending": {
-        **_stay("pending", OrderRouted, OrderCancelRequested, OrderModifyRequested, OrderModified),
-        OrderSubmitStarted: "submitted",
-        OrderAccepted: "accepted",
-        **_ENDS,
-    },
-    "submitted": {
-        **_stay("submitted", OrderCancelRequested, OrderCancelRejected),
-        OrderSubmitUnknown: "unknown",
-        OrderAccepted: "accepted",
-        **_ENDS,
-    },
-    "unknown": {**_stay("unknown", OrderCancelRequested, OrderCancelRejected), OrderAccepted: "accepted", **_ENDS},
-    "accepted": {**_stay("accepted", OrderAccepted, *_REQUESTS), **_FILLS, **_ENDS},
-    "partially_filled": {
-        **_stay("partially_filled", OrderAccepted, *_REQUESTS),
-        **_FILLS,
-        OrderCancelled: "cancelled",
-        OrderExpired: "expired",
-    },
-    "filled": {OrderFilled: "filled"},
-    "cancelled": {OrderPartiallyFilled: "cancelled", OrderFilled: "filled"},
-    "expired": {OrderPartiallyFilled: "expired", OrderFilled: "filled"},
-    "rejected": {**_FILLS},
-}
-
-UNSENT: Final[frozenset[OrderStatus]] = frozenset({"pending"})
-UNPROVED: Final[frozenset[OrderStatus]] = frozenset({"pending", "submitted", "unknown"})
-LIVE: Final[frozenset[OrderStatus]] = frozenset({"accepted", "partially_filled"})
-ENDED: Final[frozenset[OrderStatus]] = frozenset({"filled", "cancelled", "rejected", "expired"})
+Waiting = Literal["", "parent", "trigger", "rivals"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +78,11 @@ class PendingModify:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The state of one order after `version` events. `filled_value` is the sum of price x quantity of its fills."""
+    """The state of one order after `version` events. `filled_value` is the sum of price x quantity of its fills.
+
+    `asked_quantity` is that of its creation, `stop_price` where the stop stands now, `reference` the best price that a
+    trailing stop has followed.
+    """
 
     order_id: UUID
     account_id: UUID
@@ -144,6 +100,11 @@ class Order:
     reduce_only: bool
     strategy_id: str | None
     limits_version: int
+    trailing: Trailing | None
+    display_quantity: Decimal | None
+    emulated: tuple[Emulation, ...]
+    link: ListLink | None
+    asked_quantity: Decimal
     reserved: Reservation
     version: int
     created_at: datetime
@@ -159,6 +120,8 @@ class Order:
     pending_cancel: bool = False
     pending_modify: PendingModify | None = None
     reason: str = ""
+    waits_for: Waiting = ""
+    reference: Decimal | None = None
 
     @property
     @exact
@@ -181,6 +144,18 @@ class Order:
     def ended(self) -> bool:
         return self.status in ENDED
 
+    @property
+    def list_id(self) -> UUID | None:
+        return self.link.list_id if self.link else None
+
+    @property
+    def list_kind(self) -> ListKind | None:
+        return self.link.kind if self.link else None
+
+    @property
+    def parent_id(self) -> UUID | None:
+        return self.link.parent_id if self.link else None
+
 
 _Changes = dict[str, Any]
 
@@ -202,7 +177,8 @@ def fold(order: Order | None, event: OrderEvent, version: int, occurred_at: date
         raise InvalidTransition(f"order {order.order_id}: {event.TYPE} is not possible while {order.status}")
     changes: _Changes = {"status": status, "version": version, "updated_at": occurred_at}
     if event.holds:
-        changes["reserved"] = replace(order.reserved, amount=order.reserved.amount + _reserved(event))
+        asset = order.reserved.asset or event.holds[0].asset
+        changes["reserved"] = Reservation(asset, order.reserved.amount + _reserved(event))
     changes.update(_CHANGES[type(event)](order, event))
     return _settled(replace(order, **changes))
 
@@ -214,8 +190,19 @@ def _created(event: OrderEvent, version: int, occurred_at: datetime) -> Order:
         )
     asset = event.holds[0].asset if event.holds else ""
     given = {name: getattr(event, name) for name in OrderCreated.model_fields if name not in {"postings", "holds"}}
-    reserved = Reservation(asset, _reserved(event))
-    return Order(**given, reserved=reserved, version=version, created_at=occurred_at, updated_at=occurred_at)
+    return Order(
+        **given,
+        asked_quantity=event.quantity,
+        reserved=Reservation(asset, _reserved(event)),
+        version=version,
+        created_at=occurred_at,
+        updated_at=occurred_at,
+        waits_for="parent" if event.link and event.link.parent_id else _trigger(event.emulated),
+    )
+
+
+def _trigger(emulated: tuple[Emulation, ...]) -> Waiting:
+    return "trigger" if "trigger" in emulated else ""
 
 
 def _reserved(event: OrderEvent) -> Decimal:
@@ -256,6 +243,16 @@ def share_left(amount: Decimal, open_quantity: Decimal, filled: Decimal) -> Deci
     return ZERO if filled >= open_quantity else rounded(amount * (open_quantity - filled) / open_quantity, ROUND_UP)
 
 
+def _armed(order: Order, event: OrderArmed) -> _Changes:
+    waits_for = _trigger(order.emulated) if order.waits_for == "parent" else order.waits_for
+    return {"quantity": event.quantity, "waits_for": waits_for}
+
+
+def _triggered(order: Order, event: OrderTriggered) -> _Changes:
+    rivals = order.link is not None and order.link.kind in {"bracket", "oco"}
+    return {"waits_for": "rivals" if rivals else "", "stop_price": event.stop_price}
+
+
 def _modify_requested(order: Order, event: OrderModifyRequested) -> _Changes:
     before, after = order.reserved.amount, event.reserved_after
     return {"pending_modify": PendingModify(event.request_id, event.quantity, event.price, before, after)}
@@ -264,6 +261,7 @@ def _modify_requested(order: Order, event: OrderModifyRequested) -> _Changes:
 def _modified(order: Order, event: OrderModified) -> _Changes:
     return {
         "quantity": event.quantity,
+        "asked_quantity": event.quantity if order.waits_for else order.asked_quantity,
         "price": event.price,
         "venue_order_id": event.venue_order_id or order.venue_order_id,
         "pending_modify": None,
@@ -279,8 +277,12 @@ def _reasoned(_: Order, event: OrderCancelled | OrderExpired | OrderRejected | O
 
 
 _CHANGES: Final[dict[type[OrderEvent], Callable[[Order, Any], _Changes]]] = {
+    OrderArmed: _armed,
+    OrderStopMoved: lambda _, event: {"stop_price": event.stop_price, "reference": event.reference},
+    OrderTriggered: _triggered,
+    OrderReleased: lambda _, event: {"quantity": event.quantity, "waits_for": ""},
     OrderModifyRequested: _modify_requested,
-    OrderCancelRequested: lambda _, __: {"pending_cancel": True},
+    OrderCancelRequested: lambda _, event: {"pending_cancel": True, "reason": event.reason},
     OrderRouted: lambda _, event: {"route": event.route},
     OrderSubmitStarted: lambda _, event: {"attempt": event.attempt},
     OrderSubmitUnknown: _reasoned,

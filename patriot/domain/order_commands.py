@@ -7,7 +7,8 @@ from uuid import UUID
 
 from patriot.domain.errors import InvalidTransition, InvalidValue
 from patriot.domain.money import ZERO, exact
-from patriot.domain.order import LIVE, UNSENT, Order, Reservation
+from patriot.domain.order import Order, Reservation
+from patriot.domain.order_states import LIVE, UNSENT
 from schemas.commands import PRICED, CreateOrder, ModifyOrder
 from schemas.events import (
     Hold,
@@ -15,12 +16,16 @@ from schemas.events import (
     OrderCancelRequested,
     OrderCreated,
     OrderEvent,
+    OrderExpired,
     OrderModified,
     OrderModifyRequested,
     OrderRouted,
+    OrderStopMoved,
     OrderSubmitStarted,
     OrderSubmitUnknown,
+    OrderTriggered,
 )
+from schemas.types import Emulation, ListLink
 
 
 def client_order_id(order_id: UUID, attempt: int = 1) -> str:
@@ -56,7 +61,14 @@ def release(order: Order) -> tuple[Hold, ...]:
 
 
 def create(
-    command: CreateOrder, *, order_id: UUID, user_id: UUID, reservation: Reservation, limits_version: int = 0
+    command: CreateOrder,
+    *,
+    order_id: UUID,
+    user_id: UUID,
+    reservation: Reservation,
+    limits_version: int = 0,
+    emulated: tuple[Emulation, ...] = (),
+    link: ListLink | None = None,
 ) -> list[OrderCreated]:
     """The first event of an order that the risk rules have approved."""
     return [
@@ -65,10 +77,20 @@ def create(
             user_id=user_id,
             client_order_id=client_order_id(order_id),
             limits_version=limits_version,
+            emulated=emulated,
+            link=link,
             holds=hold(reservation.asset, reservation.amount),
             **dict(command),
         )
     ]
+
+
+def as_command(order: Order, change: ModifyOrder | None = None) -> CreateOrder:
+    """The command that would make this order as it stands, or as it will be after a modification."""
+    names = CreateOrder.model_fields.keys() - {"quantity", "price"}
+    given = {name: getattr(order, name) for name in names}
+    quantity, price = (change.quantity, change.price) if change else (None, None)
+    return CreateOrder.model_construct(quantity=quantity or order.quantity, price=price or order.price, **given)
 
 
 @exact
@@ -120,15 +142,15 @@ def request_cancel(order: Order, reason: str = "") -> list[OrderEvent]:
 
 
 def route(order: Order, route_name: str) -> list[OrderEvent]:
-    """Name the venue adapter; [] when it is named already or the order is past routing."""
-    if order.route or order.status not in UNSENT:
+    """Name the venue adapter; [] when it is named already, held back by the platform, or past routing."""
+    if order.route or order.waits_for or order.status not in UNSENT:
         return []
     return [OrderRouted(**ids(order), route=route_name)]
 
 
 def start_submit(order: Order) -> list[OrderEvent]:
     """The right to send, given once. [] means: do not send; ask the venue if the outcome is not known."""
-    if order.attempt or order.status not in UNSENT:
+    if order.attempt or order.waits_for or order.status not in UNSENT:
         return []
     return [OrderSubmitStarted(**ids(order), attempt=1, client_order_id=order.client_order_id)]
 
@@ -136,6 +158,35 @@ def start_submit(order: Order) -> list[OrderEvent]:
 def record_unknown(order: Order, reason: str) -> list[OrderEvent]:
     """The submit ended without proof; [] when something has been proved meanwhile, or it is known to be unknown."""
     return [OrderSubmitUnknown(**ids(order), reason=reason)] if order.status == "submitted" else []
+
+
+def move_stop(order: Order, stop_price: Decimal, reference: Decimal) -> list[OrderEvent]:
+    """Tell where a stop that the platform holds stands now; [] unless that is tighter than before: it never loosens."""
+    known = order.stop_price
+    if order.ended or order.waits_for != "trigger" or (known is not None and not _tighter(order, stop_price, known)):
+        return []
+    return [OrderStopMoved(**ids(order), stop_price=stop_price, reference=reference)]
+
+
+def _tighter(order: Order, stop_price: Decimal, known: Decimal) -> bool:
+    return stop_price > known if order.side == "sell" else stop_price < known
+
+
+def trigger(order: Order, price: Decimal, stop_price: Decimal) -> list[OrderEvent]:
+    """The market has reached the stop that the platform holds; [] when it has fired already, or the order is over."""
+    if order.ended or order.waits_for != "trigger":
+        return []
+    return [OrderTriggered(**ids(order), price=price, stop_price=stop_price)]
+
+
+def expire(order: Order) -> list[OrderEvent]:
+    """Its time has come, and the venue does not know of it: what was never sent is over, the rest is cancelled."""
+    if order.ended:
+        return []
+    reason = "good till its date"
+    if order.status in UNSENT:
+        return [OrderExpired(**ids(order), reason=reason, holds=release(order))]
+    return request_cancel(order, reason)
 
 
 def _modifiable(order: Order, quantity: Decimal, command: ModifyOrder) -> None:

@@ -10,8 +10,9 @@ from typing import Final
 
 from patriot.domain.errors import InvalidValue
 from patriot.domain.money import ZERO, exact
-from patriot.domain.order import LIVE, UNPROVED, Order, fold, share_left
+from patriot.domain.order import Order, fold, share_left
 from patriot.domain.order_commands import hold, ids, record_unknown, release
+from patriot.domain.order_states import LIVE, UNPROVED
 from schemas.events import (
     Filled,
     Hold,
@@ -62,7 +63,10 @@ def _unknown(order: Order, report: VenueReport) -> list[OrderEvent]:
 
 
 def _cancelled(order: Order, report: VenueReport) -> list[OrderEvent]:
-    return [] if order.ended else [OrderCancelled(**ids(order), reason=report.reason, holds=release(order))]
+    if order.ended:
+        return []
+    why = order.reason if order.pending_cancel and order.reason else report.reason  # the venue only knows: it was asked
+    return [OrderCancelled(**ids(order), reason=why, holds=release(order))]
 
 
 def _expired(order: Order, report: VenueReport) -> list[OrderEvent]:

@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from patriot.domain.order import UNPROVED, Order, PendingModify
+from patriot.domain.order import Order, PendingModify
+from patriot.domain.order_states import UNPROVED
 from patriot.domain.venue import Accepted, NotFound, OrderState, Outcome, Rejected, Unknown, VenueStatus
 from schemas.reports import Outcome as ReportOutcome
 from schemas.reports import Source, VenueReport

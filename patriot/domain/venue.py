@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from schemas.reports import Execution
-from schemas.types import OrderType, Side, TimeInForce
+from schemas.types import OrderType, Side, TimeInForce, Trailing
 
 VenueStatus = Literal["open", "filled", "cancelled", "rejected", "expired"]
 
@@ -33,6 +33,8 @@ class VenueOrder:
     expire_at: datetime | None = None
     post_only: bool = False
     reduce_only: bool = False
+    trailing: Trailing | None = None
+    display_quantity: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from feeds.venue.faults import Fault, Rule
-from patriot.domain.order import ENDED
+from patriot.domain.order_states import ENDED
 from patriot.domain.venue import NotFound, Unknown
 from patriot.runtime.clock import Clock
 from tests.chaos.books import check_against_venue, check_books, check_once, check_order

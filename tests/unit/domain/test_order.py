@@ -7,18 +7,9 @@ from typing import get_args
 import pytest
 
 from patriot.domain.errors import InvalidTransition
-from patriot.domain.order import (
-    ENDED,
-    LIVE,
-    TRANSITIONS,
-    UNPROVED,
-    UNSENT,
-    PendingModify,
-    Reservation,
-    fold,
-    share_left,
-)
+from patriot.domain.order import PendingModify, Reservation, fold, share_left
 from patriot.domain.order_commands import create, ids
+from patriot.domain.order_states import ENDED, LIVE, TRANSITIONS, UNPROVED, UNSENT
 from schemas.events import (
     Hold,
     OrderAccepted,

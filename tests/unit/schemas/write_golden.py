@@ -26,6 +26,15 @@ SPECIAL = {
         {"ledger": "position", "asset": "USDT", "amount": "5.25"},
     ],
     "holds": [{"asset": "USDT", "reserved": "-10.5", "margin": "2"}],
+    "trailing": {"rule": "percent", "distance": "1.5", "activation_price": "60000"},
+    "emulated": ["trigger"],
+    "link": {
+        "list_id": "0190a6f2-3c4d-7e8f-9a0b-1c2d3e4f5a6b",
+        "kind": "bracket",
+        "number": 1,
+        "size": 3,
+        "parent_id": "0190a6f2-3c4d-7e8f-9a0b-1c2d3e4f5a6c",
+    },
 }
 
 

@@ -1,0 +1,1 @@
+"""Stops that the platform holds: in memory, by symbol, fed by ticks."""

@@ -1,0 +1,164 @@
+"""Make new orders durable: judged, reserved for, one or a whole list in one commit. Rule: all of them or none.
+
+Members of a list that wait for another are judged by the rules about the order itself; those about the account come
+when they may be sent, for until then there is nothing that they would add.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeVar
+from uuid import UUID
+
+from patriot.domain.emulation import emulations
+from patriot.domain.order import Order, Reservation
+from patriot.domain.order_commands import as_command, create
+from patriot.domain.order_lists import links, member_id, reserving, slices
+from patriot.domain.risk.context import Approved, Denied, RiskContext, Stage
+from patriot.domain.risk.evaluate import evaluate
+from patriot.runtime.aggregates import ORDER
+from patriot.runtime.context import RequestContext
+from patriot.runtime.decision import Change, Proposal
+from patriot.runtime.problem import ProblemError
+from patriot.runtime.projections import order_row
+from patriot.runtime.risk import AT_COMMIT, Risk, judge
+from patriot.store.api import Guard, GuardFailed, Row
+from schemas.commands import CreateOrder, ModifyOrder
+from schemas.events import OrderCreated
+from schemas.queries import OrderListReceipt, OrderReceipt
+from schemas.types import ListKind, ListLink
+
+Receipt = TypeVar("Receipt", OrderReceipt, OrderListReceipt)
+
+ABOUT_THE_ORDER = tuple(rule for rule in AT_COMMIT if rule.stage is not Stage.ACCOUNT)
+SLICES_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An order to be made. `reserves` False: it waits for another, and is backed when its turn comes."""
+
+    order_id: UUID
+    command: CreateOrder
+    link: ListLink | None = None
+    reserves: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A wanted order as it will be, and what it was judged on."""
+
+    wanted: Wanted
+    event: OrderCreated
+    facts: RiskContext
+
+
+async def place(command: CreateOrder, order_id: UUID, context: RequestContext) -> OrderReceipt:
+    """One order. An iceberg that the venue does not know becomes a list of slices; the receipt is the first one's."""
+    await require_active(command.account_id, context)
+    judged, guards = await _judged(Wanted(order_id, command), context)
+    if "iceberg" in judged.event.emulated:
+        listed = await place_list(order_id, "iceberg", _slices(command), context)
+        return listed.orders[0]
+    receipt = _receipt(judged, context)
+    return await _commit([judged], receipt, guards, context)
+
+
+async def place_list(
+    list_id: UUID, kind: ListKind, orders: Sequence[CreateOrder], context: RequestContext
+) -> OrderListReceipt:
+    """Several orders that belong together."""
+    await require_active(orders[0].account_id, context)
+    first, found, guards = reserving(kind, orders), list[Judged](), tuple[Guard, ...]()
+    for link, order in zip(links(list_id, kind, len(orders)), orders, strict=True):
+        wanted = Wanted(member_id(list_id, link.number), order, link, link.number in first)
+        judged, guards = await _judged(wanted, context)
+        found.append(judged)
+    receipts = tuple(_receipt(judged, context) for judged in found)
+    return await _commit(found, OrderListReceipt(list_id=list_id, kind=kind, orders=receipts), guards, context)
+
+
+async def require_active(account_id: UUID, context: RequestContext) -> None:
+    account = await context.own_account(account_id)
+    if not account["is_active"]:
+        raise ProblemError(409, "account_inactive", "this account is deactivated; link it again to trade")
+
+
+def _slices(command: CreateOrder) -> list[CreateOrder]:
+    assert command.display_quantity is not None
+    if command.quantity > command.display_quantity * SLICES_MAX:
+        rule = f"would make more than {SLICES_MAX} slices of it; show more at a time"
+        raise ProblemError(422, "too_many_slices", f"display_quantity {rule}", [("display_quantity", rule)])
+    return slices(command)
+
+
+async def _judged(wanted: Wanted, context: RequestContext) -> tuple[Judged, tuple[Guard, ...]]:
+    facts, guards = await Risk.of(context.runtime).facts(context, wanted.command)
+    verdict = judge(facts) if wanted.reserves else _judge_waiting(facts)
+    (event,) = create(
+        wanted.command,
+        order_id=wanted.order_id,
+        user_id=context.user.user_id,
+        reservation=verdict.reservation if wanted.reserves else Reservation("", Decimal(0)),
+        limits_version=verdict.limits_version,
+        emulated=emulations(wanted.command, facts.known_instrument, wanted.link),
+        link=wanted.link,
+    )
+    return Judged(wanted, event, facts), guards
+
+
+def _judge_waiting(facts: RiskContext) -> Approved:
+    verdict = evaluate(facts, ABOUT_THE_ORDER)
+    if isinstance(verdict, Denied):
+        raise ProblemError(422, verdict.code, verdict.reason, [(verdict.field, verdict.reason)])
+    return verdict
+
+
+async def _commit(
+    judged: Sequence[Judged], receipt: Receipt, guards: tuple[Guard, ...], context: RequestContext
+) -> Receipt:
+    async def propose() -> Proposal[Receipt]:
+        changes = [Change(context.new(ORDER, one.wanted.order_id), [one.event]) for one in judged]
+        return Proposal(changes, receipt, guards, rows=_rows(judged, context))
+
+    risk, account_id = Risk.of(context.runtime), judged[0].wanted.command.account_id
+    try:
+        answer = await context.decide(propose)
+    except GuardFailed:
+        risk.forget_limits(account_id)
+        context.runtime.references.forget_account(context.tenant_id, account_id)
+        raise
+    for one in judged:
+        if one.wanted.reserves:
+            risk.count(one.facts, context.runtime.clock.monotonic())
+    return answer
+
+
+async def reservation_after(
+    order: Order, command: ModifyOrder, context: RequestContext
+) -> tuple[Reservation, tuple[Guard, ...]]:
+    """What an order will have to hold once it is modified; what waits for its turn holds nothing."""
+    facts, guards = await Risk.of(context.runtime).facts(context, as_command(order, command), order)
+    if order.waits_for and not order.reserved.amount:
+        _judge_waiting(facts)
+        return order.reserved, guards
+    return judge(facts).reservation, guards
+
+
+def _receipt(judged: Judged, context: RequestContext) -> OrderReceipt:
+    event = judged.event
+    return OrderReceipt(
+        order_id=event.order_id,
+        client_order_id=event.client_order_id,
+        status="pending",
+        version=1,
+        correlation_id=context.origin.correlation_id,
+        emulated=event.emulated,
+        list_id=event.link.list_id if event.link else None,
+    )
+
+
+def _rows(judged: Sequence[Judged], context: RequestContext) -> list[Row]:
+    """What the platform holds back stands in the read model from the start: `triggers` begins with these rows."""
+    held = [one.event for one in judged if one.event.emulated or one.event.link]
+    return [order_row(ORDER.fold(None, event, 1, context.now())) for event in held]

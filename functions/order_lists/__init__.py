@@ -1,0 +1,1 @@
+"""What the orders of a list do to each other."""

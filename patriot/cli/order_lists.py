@@ -1,0 +1,199 @@
+"""`patriot order …` for several orders: bracket, oco, oto, lists, cancel-all; and `patriot close`."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from patriot.cli import lookup
+from patriot.cli.common import Account, Json, State, state_of
+from patriot.cli.orders import Key, app, columns, trailing_of
+from patriot.cli.output import USAGE, fail, show
+from patriot.cli.session import Client
+from patriot.cli.tables import table
+
+Instrument = Annotated[str, typer.Argument(help="For example BINANCE:BTC/USDT:USDT; see `patriot prices`.")]
+Side = Annotated[str, typer.Argument(help="buy or sell")]
+Quantity = Annotated[str, typer.Argument(help="In the base asset.")]
+SPOT_COLONS = 1
+
+
+def bracket(
+    context: typer.Context,
+    instrument: Instrument,
+    side: Side,
+    quantity: Quantity,
+    price: Annotated[str | None, typer.Argument(help="Limit price of the entry; none = market order.")] = None,
+    stop_loss: Annotated[str | None, typer.Option(help="Where the loss is cut.")] = None,
+    take_profit: Annotated[str | None, typer.Option(help="Where the profit is taken, by a limit order.")] = None,
+    trail: Annotated[str | None, typer.Option(help="A trailing stop instead: see `order create`.")] = None,
+    account: Account = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """An entry with its exits: they take what the entry fills, and one cancels the other."""
+    state = state_of(context, as_json)
+    client = state.client()
+    make = _maker(client, instrument, account)
+    other = _other(side)
+    exits = [make(other, quantity, stop_price=stop_loss, exit_=True)] if stop_loss and not trail else []
+    exits += [make(other, quantity, stop_price=stop_loss, trail=trail, exit_=True)] if trail else []
+    exits += [make(other, quantity, price=take_profit, exit_=True)] if take_profit else []
+    if not exits:
+        fail("give --stop-loss, --take-profit or --trail", USAGE, as_json=state.as_json)
+    _create(state, client, "bracket", [make(side, quantity, price=price), *exits], key)
+
+
+def oco(
+    context: typer.Context,
+    instrument: Instrument,
+    side: Side,
+    quantity: Quantity,
+    price: Annotated[str, typer.Argument(help="Limit price of the one.")],
+    stop_price: Annotated[str, typer.Argument(help="Stop price of the other.")],
+    reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Never open or flip a position.")] = False,
+    account: Account = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """A limit order and a stop: one cancels the other."""
+    state = state_of(context, as_json)
+    client = state.client()
+    make = _maker(client, instrument, account)
+    orders = [
+        make(side, quantity, price=price, exit_=reduce_only),
+        make(side, quantity, stop_price=stop_price, exit_=reduce_only),
+    ]
+    _create(state, client, "oco", orders, key)
+
+
+def oto(
+    context: typer.Context,
+    instrument: Instrument,
+    side: Side,
+    quantity: Quantity,
+    price: Annotated[str, typer.Argument(help="Limit price of the first order.")],
+    then_side: Annotated[str, typer.Argument(help="Side of the second.")],
+    then_price: Annotated[str, typer.Argument(help="Limit price of the second.")],
+    account: Account = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """A limit order that waits for another to be filled: one triggers the other."""
+    state = state_of(context, as_json)
+    client = state.client()
+    make = _maker(client, instrument, account)
+    closes = then_side.lower() != side.lower()
+    orders = [make(side, quantity, price=price), make(then_side, quantity, price=then_price, exit_=closes)]
+    _create(state, client, "oto", orders, key)
+
+
+def list_of(
+    context: typer.Context,
+    list_id: Annotated[str, typer.Argument(help="Id of the list.")],
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel all of its orders.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The orders of a list."""
+    state = state_of(context, as_json)
+    client = state.client()
+    if cancel:
+        client.call("DELETE", f"/order-lists/{list_id}", Idempotency_Key=str(uuid.uuid4()))
+    _show_list(state, client, list_id)
+
+
+def cancel_all(
+    context: typer.Context,
+    instrument: Annotated[str | None, typer.Argument(help="Only of this instrument.")] = None,
+    account: Account = None,
+    as_json: Json = False,
+) -> None:
+    """Cancel all open orders of the account."""
+    state = state_of(context, as_json)
+    client = state.client()
+    _report(state, client.call("POST", "/orders/cancel", _scope(client, account, instrument), **_fresh()), "cancelled")
+
+
+def close(
+    context: typer.Context,
+    instrument: Annotated[str | None, typer.Argument(help="The position to close.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All positions of the account.")] = False,
+    account: Account = None,
+    as_json: Json = False,
+) -> None:
+    """Cancel the open orders of a position and close it at the market."""
+    state = state_of(context, as_json)
+    if bool(instrument) == every:
+        fail("name an instrument, or --all", USAGE, as_json=state.as_json)
+    client = state.client()
+    _report(state, client.call("POST", "/positions/close", _scope(client, account, instrument), **_fresh()), "closing")
+
+
+def _maker(client: Client, instrument: str, account: str | None) -> Any:
+    """Makes the bodies of the orders of one list."""
+    named = {"account_id": lookup.account_id(client, account), "instrument": instrument.upper()}
+    derivative = instrument.count(":") > SPOT_COLONS
+
+    def make(
+        side: str,
+        quantity: str,
+        *,
+        price: str | None = None,
+        stop_price: str | None = None,
+        trail: str | None = None,
+        exit_: bool = False,
+    ) -> dict[str, Any]:
+        order_type = "trailing_stop" if trail else "stop" if stop_price else "limit" if price else "market"
+        order: dict[str, Any] = {"side": side.lower(), "quantity": quantity, "price": price, "stop_price": stop_price}
+        order |= {"order_type": order_type, "trailing": trailing_of(trail) if trail else None}
+        return {**named, **order, "reduce_only": exit_ and derivative}
+
+    return make
+
+
+def _other(side: str) -> str:
+    return "sell" if side.lower() == "buy" else "buy"
+
+
+def _create(state: State, client: Client, kind: str, orders: Sequence[Mapping[str, Any]], key: str | None) -> None:
+    body = {"kind": kind, "orders": orders}
+    made = client.call("POST", "/order-lists", body, Idempotency_Key=key or str(uuid.uuid4()))
+    _show_list(state, client, made["list_id"])
+
+
+def _show_list(state: State, client: Client, list_id: str) -> None:
+    page = client.call("GET", f"/orders?list_id={list_id}")
+    text = table(columns(), page["orders"], empty="no orders")
+    show({"list_id": list_id, **page}, as_json=state.as_json, text=text)
+
+
+def _scope(client: Client, account: str | None, instrument: str | None) -> dict[str, Any]:
+    return {
+        "account_id": lookup.account_id(client, account),
+        "instrument": instrument.upper() if instrument else None,
+    }
+
+
+def _fresh() -> dict[str, str]:
+    return {"Idempotency_Key": str(uuid.uuid4())}
+
+
+def _report(state: State, receipts: Mapping[str, Any], word: str) -> None:
+    ids = [one["order_id"] for one in receipts["orders"]]
+    text = "\n".join(f"{word} {one}" for one in ids) or "nothing was open"
+    show(receipts, as_json=state.as_json, text=text)
+
+
+for name, command in (
+    ("bracket", bracket),
+    ("oco", oco),
+    ("oto", oto),
+    ("of-list", list_of),
+    ("cancel-all", cancel_all),
+):
+    app.command(name)(command)
+
+
+def register(main: typer.Typer) -> None:
+    main.command("close")(close)
