@@ -280,7 +280,14 @@ def _host(seed: int, clock: VirtualClock, store: MemoryStore) -> Host:
     access = Access(
         KeyRing.generate(), clock, issuer="patriot", audience="replay", app_ids=[part.name for part in parts.all]
     )
-    settings = Settings(market="replay", execution="in_process", seed=seed, delivery_concurrency=1)
+    settings = Settings(
+        market="replay",
+        execution="in_process",
+        seed=seed,
+        delivery_concurrency=1,
+        snapshot_seconds=0,
+        metrics_seconds=0,
+    )
     return Host(
         parts,
         settings=settings,

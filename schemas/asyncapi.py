@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from schemas import commands, queries
+from schemas import analytics, commands, queries
 from schemas.events import EVENTS
 from schemas.reports import REPORTS
 from schemas.topics import DEAD_LETTER_SUFFIX, TOPICS, Topic
@@ -57,7 +57,7 @@ def files() -> Iterator[tuple[str, str]]:
             yield f"{folder}/{name}.json", _text(_schema(contract, "serialization"))
     for name, contract in _contracts(commands):
         yield f"commands/{name}.json", _text(_schema(contract, "validation"))
-    for name, contract in _contracts(queries):
+    for name, contract in (*_contracts(queries), *_contracts(analytics)):
         yield f"queries/{name}.json", _text(_schema(contract, "serialization"))
 
 

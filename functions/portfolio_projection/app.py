@@ -5,6 +5,8 @@ deliveries do not matter: an older version never replaces a newer one. Each vers
 from collections.abc import Mapping
 from typing import Any
 
+from functions.portfolio_projection.metrics import measure_days
+from functions.portfolio_projection.snapshots import take_snapshots
 from patriot.domain.position import position_id
 from patriot.runtime.aggregates import ORDER, POSITION
 from patriot.runtime.context import RequestContext
@@ -46,6 +48,18 @@ async def project_balances(report: BalanceReport, context: Context) -> None:
     version = int(report.as_of.timestamp() * 1000)
     rows = [Row("account_balances", _balance(report, balance.model_dump(), version)) for balance in report.balances]
     await context.write(rows)
+
+
+@function.every("snapshot_seconds")
+async def snapshots(context: RequestContext) -> None:
+    """Sample what every account is worth."""
+    await take_snapshots(context)
+
+
+@function.every("metrics_seconds")
+async def metrics(context: RequestContext) -> None:
+    """Renew every user's performance of the day."""
+    await measure_days(context)
 
 
 def _newest(version: int, context: RequestContext) -> bool:

@@ -25,6 +25,7 @@ from patriot.runtime.function import PUBLIC_PREFIX, Feed, Function
 from patriot.runtime.openapi import describe
 from patriot.runtime.ports import EtagMismatch, Random, Response, Runtime, StateEntry
 from patriot.runtime.reference import References
+from patriot.runtime.schedules import start_schedules
 from patriot.runtime.secured import SecuredRoute, add_problem_handlers
 from patriot.runtime.settings import Settings
 from patriot.runtime.supervision import supervise
@@ -220,6 +221,7 @@ class Host:
 
     async def start(self) -> None:
         self.broker.start()
+        start_schedules((schedule for part in self.parts.all for schedule in part.schedules), self.runtime)
         self._tasks = [
             asyncio.create_task(supervise(self.runtime, feed, action), name=f"{feed.name}.{action.__name__}")
             for feed in self.parts.feeds

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from patriot.runtime.context import INTERNAL, RequestContext
 from patriot.runtime.delivery import Handler, Receiver, Subscription, endpoint, receiver
 from patriot.runtime.direct import Direct, Endpoint, context_of, plain_handler
+from patriot.runtime.schedules import Schedule
 from patriot.runtime.secured import SecuredRoute, add_problem_handlers
 from schemas.events import Event
 from schemas.topics import DEAD_LETTER_SUFFIX, Topic
@@ -49,6 +50,7 @@ class Function:
         self.router = APIRouter(tags=[name])
         self.internal = APIRouter(tags=[name], include_in_schema=False)
         self.subscriptions: list[Subscription] = []
+        self.schedules: list[Schedule] = []
         self._app: FastAPI | None = None
 
     # --- declaring ---
@@ -86,6 +88,15 @@ class Function:
                 assert name in topic.types, f"{name} does not travel on {topic.name}: see schemas/topics.py"
                 self.subscriptions.append(Subscription(topic, name, handler, newest))
             return handler
+
+        return register
+
+    def every(self, setting: str) -> Callable[[TaskType], TaskType]:
+        """Run `action(context)` as often as the setting says, in one replica at a time."""
+
+        def register(action: TaskType) -> TaskType:
+            self.schedules.append(Schedule(self.name, setting, action))
+            return action
 
         return register
 

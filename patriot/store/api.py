@@ -168,8 +168,17 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Between:
+    """A filter's value: at least `low`, less than `high`; None leaves that side open."""
+
+    low: Any = None
+    high: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """A read of one table: equality filters (a list means any of), order by columns ("-" prefix = descending).
+    """A read of one table: filters (a value, a list of which any will do, `Between`), order by columns ("-" prefix =
+    descending).
 
     `tenant_id` None reads across tenants and is for system readers only.
     """

@@ -13,6 +13,7 @@ import orjson
 
 from patriot.domain.errors import InvalidValue
 from patriot.store.api import (
+    Between,
     Commit,
     IdempotencyRecord,
     Lease,
@@ -212,10 +213,17 @@ def _taken_or_renewed(stored: Lease | None, wanted: Lease, now: datetime) -> Lea
 def _matches(table: Table, row: Mapping[str, Any], query: Query) -> bool:
     if table.tenant and query.tenant_id is not None and row["tenant_id"] != query.tenant_id:
         return False
-    return all(
-        row.get(name) in wanted if isinstance(wanted, _COLLECTIONS) else row.get(name) == wanted
-        for name, wanted in query.where.items()
-    )
+    return all(_is_wanted(row.get(name), wanted) for name, wanted in query.where.items())
+
+
+def _is_wanted(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, _COLLECTIONS):
+        return value in wanted
+    if not isinstance(wanted, Between):
+        return bool(value == wanted)
+    if value is None:
+        return wanted.low is None and wanted.high is None
+    return (wanted.low is None or value >= wanted.low) and (wanted.high is None or value < wanted.high)
 
 
 def _shown(columns: Mapping[str, ColumnType], row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from patriot.store.api import Query
+from patriot.store.api import Between, Query
 from patriot.store.tables import Table
 
 
@@ -29,8 +29,19 @@ def _condition(name: str, value: Any, values: list[Any]) -> str:
     if isinstance(value, (list, tuple, set, frozenset)):
         values.append(list(value))
         return f'"{name}" = any(${len(values)})'
+    if isinstance(value, Between):
+        return _between(name, value, values)
     values.append(value)
     return f'"{name}" = ${len(values)}'
+
+
+def _between(name: str, wanted: Between, values: list[Any]) -> str:
+    conditions = []
+    for sign, bound in ((">=", wanted.low), ("<", wanted.high)):
+        if bound is not None:
+            values.append(bound)
+            conditions.append(f'"{name}" {sign} ${len(values)}')
+    return " and ".join(conditions) or "true"
 
 
 def _order(name: str) -> str:

@@ -39,6 +39,7 @@ PUBLIC = {
     ("GET", "/market/{instrument:path}/bars"),
     ("GET", "/market/{instrument:path}/status"),
     ("GET", "/risk/rules"),  # the platform's own text
+    ("GET", "/analytics/statistics"),  # the same
 }
 """The routes that a caller without a token may use. A new one is a decision: add it here, with its reason."""
 

@@ -34,8 +34,8 @@ def capture(returns, factor):
 
 def of_returns(record):
     """What empyrical and pandas say; they are told plain series and know nothing of ours."""
-    equity, market = pd.Series(record.equity), pd.Series(record.benchmark)
-    returns, factor = equity.pct_change().dropna(), market.pct_change().dropna()
+    equity = pd.Series(record.equity)
+    returns = equity.pct_change().dropna()
     curve = (1 + returns).cumprod()
     under = curve / curve.cummax().clip(lower=1) - 1
     given = {"annualization": PERIODS}
@@ -47,8 +47,6 @@ def of_returns(record):
     cagr = empyrical.cagr(returns, **given)
     drawdown = empyrical.max_drawdown(returns)
     ulcer = np.sqrt((under**2).mean())
-    alpha, beta = empyrical.alpha_beta(returns, factor, risk_free=RATE, **given)
-    up, down = factor[factor > 0].index, factor[factor < 0].index
     return {
         "total_return": empyrical.cum_returns_final(returns),
         "cagr": cagr,
@@ -89,6 +87,20 @@ def of_returns(record):
         "serenity_index": returns.sum() / serene,
         "sterling_ratio": cagr / (-drawdown + 0.1),
         "drawdown_volatility_ratio": -drawdown / empyrical.annual_volatility(returns, **given),
+        "start_equity": CASH,
+        "end_equity": equity.iloc[-1],
+        "turnover": record.traded / equity.mean() / (len(returns) * SECONDS / 86_400),
+    }
+
+
+def of_benchmark(record):
+    """The same against the benchmark's prices."""
+    returns = pd.Series(record.equity).pct_change().dropna()
+    factor = pd.Series(record.benchmark).pct_change().dropna()
+    alpha, beta = empyrical.alpha_beta(returns, factor, risk_free=RATE, annualization=PERIODS)
+    cagr = empyrical.cagr(returns, annualization=PERIODS)
+    up, down = factor[factor > 0].index, factor[factor < 0].index
+    return {
         "benchmark_return": empyrical.cum_returns_final(factor),
         "alpha": alpha,
         "beta": beta,
@@ -100,9 +112,6 @@ def of_returns(record):
         "up_capture": capture(returns[up], factor[up]),
         "down_capture": capture(returns[down], factor[down]),
         "batting_average": (returns > factor).mean(),
-        "start_equity": CASH,
-        "end_equity": equity.iloc[-1],
-        "turnover": record.traded / equity.mean() / (len(returns) * SECONDS / 86_400),
     }
 
 
@@ -198,6 +207,14 @@ def of_trades(trips, record):
         "profit_downside_deviation": downside,
         "trade_sharpe_ratio": profit.mean() / profit.std(),
         "trade_sortino_ratio": profit.mean() / downside,
+    }
+
+
+def of_durations(trips, record):
+    """How long the trips were open."""
+    table = frame(trips, record)
+    won, lost = table[table.profit > 0], table[table.profit < 0]
+    return {
         "average_duration": table.held.mean(),
         "average_winning_duration": won.held.mean(),
         "average_losing_duration": lost.held.mean(),
@@ -245,7 +262,8 @@ def of_sequences(trips, record):
 
 
 def expected(trips, record):
-    return of_returns(record) | of_drawdowns(record) | of_trades(trips, record) | of_sequences(trips, record)
+    alone = of_returns(record) | of_benchmark(record) | of_drawdowns(record)
+    return alone | of_trades(trips, record) | of_durations(trips, record) | of_sequences(trips, record)
 
 
 def agrees(ours, theirs):

@@ -1,0 +1,1 @@
+"""Performance: statistics, curves, round trips."""
