@@ -126,7 +126,7 @@ class InstrumentMarket:
         if quote is not None and (not self.in_sync or self._is_newer(quote)):
             return Top(quote.bid, quote.ask)
         bid, ask = self.book.best_bid(), self.book.best_ask()
-        return Top(bid.price if bid else 0, ask.price if ask else 0)
+        return Top(bid[0] if bid else 0, ask[0] if ask else 0)
 
     def _is_newer(self, quote: Quote) -> bool:
         """By the venue's time; by its sequence where quotes have no time (Binance spot)."""

@@ -43,7 +43,7 @@ class OrderBook:
             price = -heap[0]
             quantity = levels.get(price)
             if quantity is not None:
-                return Level(price, quantity)
+                return price, quantity
             heappop(heap)
         return None
 
@@ -54,21 +54,21 @@ class OrderBook:
             price = heap[0]
             quantity = levels.get(price)
             if quantity is not None:
-                return Level(price, quantity)
+                return price, quantity
             heappop(heap)
         return None
 
     def top(self, depth: int) -> tuple[list[Level], list[Level]]:
         """The best `depth` levels of each side, best first."""
-        bids = [Level(-key, self.bids[-key]) for key in _best(self._bid_heap, self.bids, -1, depth)]
-        asks = [Level(key, self.asks[key]) for key in _best(self._ask_heap, self.asks, 1, depth)]
+        bids = [(-key, self.bids[-key]) for key in _best(self._bid_heap, self.bids, -1, depth)]
+        asks = [(key, self.asks[key]) for key in _best(self._ask_heap, self.asks, 1, depth)]
         return bids, asks
 
     @property
     def crossed(self) -> bool:
         """Whether the best bid reaches the best ask: then something was lost, and the book must not be shown."""
         bid, ask = self.best_bid(), self.best_ask()
-        return bid is not None and ask is not None and bid.price >= ask.price
+        return bid is not None and ask is not None and bid[0] >= ask[0]
 
     def _apply_snapshot(self, snapshot: BookSnapshot) -> None:
         self.bids = {price: quantity for price, quantity in dict(snapshot.bids).items() if quantity}

@@ -30,8 +30,7 @@ from patriot.protocols.number import levels, signed
 from patriot.protocols.sequence import BookSequence
 
 PREFIX = b'{"stream":"'
-START = len(PREFIX)
-NAME_MAX = 80  # bytes of a stream name, prefix included
+NAME_MAX = 70  # bytes of a stream name
 TOPICS_PER_FRAME = 100
 HANDLERS_PER_INSTRUMENT_MAX = 64  # more stream names than that are not the venue's
 BAR_SECONDS = {
@@ -170,7 +169,7 @@ class BinanceSpot:
         self._by_symbol = {listing.symbol: listing for listing in listings}
         self._by_id = {listing.id: listing for listing in listings}
         self._sequences: dict[str, BookSequence] = {}
-        self._handlers: dict[bytes, Handler] = {}  # bounded: instruments x topics
+        self._handlers: dict[bytes, Handler] = {}  # by the frame's beginning; bounded: instruments x topics
         self._listings: dict[bytes, Listing] = {}
         self._active = Topics(self.limits.subscriptions_max)
         self._request_id = 0
@@ -215,17 +214,14 @@ class BinanceSpot:
     # --- what comes in -------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> Sequence[Event]:
-        name = data[START : data.find(b'"', START, NAME_MAX)]
+        beginning = data.partition(b'","')[0]
         try:
-            try:
-                handler = self._handlers[name]
-            except KeyError:
-                return self._feed_slowly(data)
-            return handler(data)
+            handler = self._handlers.get(beginning)
+            return handler(data) if handler else self._feed_slowly(data)
         except DECODE_ERRORS as error:
             raise MalformedFrame(str(error)) from None
         except Unrepresentable as error:
-            return (self._sequence(self._listings[name]).lose("unrepresentable", str(error)),)
+            return (self._sequence(self._listings[beginning]).lose("unrepresentable", str(error)),)
 
     def snapshot(self, instrument: str, data: bytes) -> Sequence[Event]:
         listing = self._listing(instrument)
@@ -258,13 +254,13 @@ class BinanceSpot:
         return (_answer(envelope),)
 
     def _feed_stream(self, stream: str, data: bytes, body: bytes) -> Sequence[Event]:
-        name = stream.encode()
-        handler = self._handlers.get(name) or self._make_handler(stream)
+        fast = PREFIX + stream.encode()
+        handler = self._handlers.get(fast) or self._make_handler(stream)
         if handler is None:
             bare = _envelope(body) if body else _Envelope()
             return (GoingAway() if bare.e == "serverShutdown" else Ignored(stream),)
-        fast = PREFIX + name + b'"'
-        return handler(data) if data.startswith(fast) else self.feed(fast + b',"data":' + (body or b"null") + b"}")
+        rest = b'","data":'
+        return handler(data) if data.startswith(fast + rest) else self.feed(fast + rest + (body or b"null") + b"}")
 
     def _make_handler(self, stream: str) -> Handler | None:
         symbol, at, topic = stream.partition("@")
@@ -274,14 +270,14 @@ class BinanceSpot:
         listing = self._by_symbol.get(symbol.upper())
         if listing is None:
             raise UnknownInstrument(symbol.upper())
-        name = stream.encode()
-        if len(name) > NAME_MAX - START - 1:
+        if len(stream) > NAME_MAX:
             return None
         if len(self._handlers) >= HANDLERS_PER_INSTRUMENT_MAX * len(self._by_symbol):
             self._handlers.clear()
             self._listings.clear()
-        self._listings[name] = listing
-        self._handlers[name] = handler = maker(listing, self._sequence(listing))
+        beginning = PREFIX + stream.encode()
+        self._listings[beginning] = listing
+        self._handlers[beginning] = handler = maker(listing, self._sequence(listing))
         return handler
 
     def _refusal(self, data: bytes, error: Exception) -> Event:
@@ -374,33 +370,29 @@ def _handle_depth(listing: Listing, sequence: BookSequence) -> Handler:
 
 
 def _handle_trade(listing: Listing, _: BookSequence) -> Handler:
-    instrument, price_of, quantity = listing.id, listing.price.convert, listing.quantity.convert
-    text, price = "0", 0  # many trades in a row have one price
+    """Prices and sizes that came before are found in the scales (0 is as good as not found)."""
+    instrument, price, quantity = listing.id, listing.price, listing.quantity
+    known_price, known_quantity = price.get, quantity.get
 
     def handle(data: bytes) -> Sequence[Event]:
-        nonlocal text, price
         body = _trade(data).data
         if body.X == "NA":  # futures: a placeholder with price and quantity zero, no execution
             return (Ignored("trade"),)
-        if text != body.p:
-            price = price_of(body.p)
-            text = body.p
-        return (Trade(instrument, price, quantity(body.q), body.m, str(body.t), body.T),)
+        one, other = known_price(body.p) or price[body.p], known_quantity(body.q) or quantity[body.q]
+        return (Trade(instrument, one, other, body.m, str(body.t), body.T),)
 
     return handle
 
 
 def _handle_aggregate_trade(listing: Listing, _: BookSequence) -> Handler:
-    instrument, price_of, quantity = listing.id, listing.price.convert, listing.quantity.convert
-    text, price = "0", 0
+    """As `_handle_trade`."""
+    instrument, price, quantity = listing.id, listing.price, listing.quantity
+    known_price, known_quantity = price.get, quantity.get
 
     def handle(data: bytes) -> Sequence[Event]:
-        nonlocal text, price
         body = _aggregate_trade(data).data
-        if text != body.p:
-            price = price_of(body.p)
-            text = body.p
-        return (Trade(instrument, price, quantity(body.q), body.m, str(body.a), body.T),)
+        one, other = known_price(body.p) or price[body.p], known_quantity(body.q) or quantity[body.q]
+        return (Trade(instrument, one, other, body.m, str(body.a), body.T),)
 
     return handle
 

@@ -6,16 +6,10 @@ quotes, books, bar prices) is exact or refused; statistics and reference prices 
 give them in finer steps. What a venue does not tell is 0.
 """
 
-from typing import NamedTuple
-
 import msgspec
 
-
-class Level(NamedTuple):
-    """One price level. Quantity 0 in a delta removes the level."""
-
-    price: int
-    quantity: int
+Level = tuple[int, int]
+"""Price and quantity. Quantity 0 in a delta removes the level. Plain, because nothing else is made as often."""
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False, tag="trade"):
@@ -45,8 +39,8 @@ class BookSnapshot(msgspec.Struct, frozen=True, gc=False, tag="book_snapshot"):
     """The whole book as of `sequence`: pairs (price, quantity), best first."""
 
     instrument: str
-    bids: list[tuple[int, int]]
-    asks: list[tuple[int, int]]
+    bids: list[Level]
+    asks: list[Level]
     sequence: int
     time_ms: int
 
@@ -57,8 +51,8 @@ class BookDelta(msgspec.Struct, frozen=True, gc=False, tag="book_delta"):
     """
 
     instrument: str
-    bids: list[tuple[int, int]]
-    asks: list[tuple[int, int]]
+    bids: list[Level]
+    asks: list[Level]
     first: int
     last: int
     previous: int

@@ -95,7 +95,7 @@ class Run:
         instrument, book = self.instruments[identity], self.books[identity]
 
         def plain(level: Level | None) -> tuple[Decimal, Decimal] | None:
-            return level and (instrument.price_of(level.price), instrument.quantity_of(level.quantity))
+            return level and (instrument.price_of(level[0]), instrument.quantity_of(level[1]))
 
         assert plain(book.best_bid()) == (oracle.bids.peekitem(-1) if oracle.bids else None)
         assert plain(book.best_ask()) == (oracle.asks.peekitem(0) if oracle.asks else None)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sortedcontainers import SortedDict
 
 from patriot.domain.book import STALE_MAX, OrderBook
-from patriot.protocols.market import BookDelta, BookSnapshot, Level
+from patriot.protocols.market import BookDelta, BookSnapshot
 
 Levels = list[tuple[int, int]]
 
@@ -40,17 +40,17 @@ def test_snapshot_replaces_everything() -> None:
 def test_delta_sets_adds_and_removes_levels() -> None:
     one = book([(9, 1), (8, 2)], [(11, 1), (12, 2)])
     one.apply(delta([(9, 0), (7, 5), (6, 0)], [(11, 4), (10, 1), (12, 0)]))
-    assert one.top(9) == ([Level(8, 2), Level(7, 5)], [Level(10, 1), Level(11, 4)])
-    assert (one.best_bid(), one.best_ask()) == (Level(8, 2), Level(10, 1))
+    assert one.top(9) == ([(8, 2), (7, 5)], [(10, 1), (11, 4)])
+    assert (one.best_bid(), one.best_ask()) == ((8, 2), (10, 1))
     assert (one.sequence, one.time_ms) == (2, 8)
 
 
 def test_best_comes_back_after_it_was_gone() -> None:
     one = book([(9, 1), (8, 1)], [(11, 1)])
     one.apply(delta([(9, 0)], [(11, 0)]))
-    assert (one.best_bid(), one.best_ask()) == (Level(8, 1), None)
+    assert (one.best_bid(), one.best_ask()) == ((8, 1), None)
     one.apply(delta([(9, 3)], [(11, 2)]))
-    assert (one.best_bid(), one.best_ask()) == (Level(9, 3), Level(11, 2))
+    assert (one.best_bid(), one.best_ask()) == ((9, 3), (11, 2))
 
 
 @pytest.mark.parametrize(("bid", "ask", "crossed"), [(9, 10, False), (10, 10, True), (11, 10, True)])
@@ -72,7 +72,7 @@ def test_heaps_stay_bounded_when_levels_come_and_go() -> None:
         one.apply(delta([(price, 0)], [(10**9 - price, 0)]))
     assert len(one._bid_heap) <= 2 * len(one.bids) + STALE_MAX + 1
     assert len(one._ask_heap) <= 2 * len(one.asks) + STALE_MAX + 1
-    assert (one.best_bid(), one.best_ask()) == (Level(1, 1), Level(10**9, 1))
+    assert (one.best_bid(), one.best_ask()) == ((1, 1), (10**9, 1))
 
 
 side = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=6)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from feeds.market_data import encode
 from feeds.market_data.hub import BookImage, Price
 from feeds.market_data.market import Top
-from patriot.protocols.market import Bar, Level, Trade
+from patriot.protocols.market import Bar, Trade
 from schemas.reports import BarsReport, BookReport, TradesReport
 from tests.unit.market_data.world import BTC
 
@@ -41,7 +41,7 @@ def test_bars_fit_their_contract():
 
 
 def test_book_fits_its_contract():
-    image = BookImage(BTC, [Level(100, 1)], [Level(101, 2)], 7, NOON, in_sync=True, stale=False)
+    image = BookImage(BTC, [(100, 1)], [(101, 2)], 7, NOON, in_sync=True, stale=False)
     found = BookReport.model_validate_json(encode.encode_book(image))
     assert found.bids == ((Decimal(1), Decimal("0.001")),)
     assert found.asks == ((Decimal("1.01"), Decimal("0.002")),)
