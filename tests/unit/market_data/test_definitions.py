@@ -194,6 +194,6 @@ async def test_service_price_that_does_not_fit_brings_the_exchange_scale(stage):
     stage.hub.collect(stage.clock.now(), stage.clock.monotonic())
     image = stage.hub.book(BTC.id, 1)
     assert image.in_sync
-    assert image.instrument.price_of(image.asks[0].price) == 60001
+    assert image.instrument.price_of(image.asks[0][0]) == 60001
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
