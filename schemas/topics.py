@@ -3,6 +3,10 @@
 Partitions and retention of the first four are the decision record's; the others follow their neighbours.
 `durable` topics carry what must not be lost: publishing returns only when the message is safe. Market data is not
 durable: the newest value wins, and a full queue drops the oldest.
+
+`pubsub` is the component that carries the topic; which broker that is, its file under `components/` says. By default
+"events" and "market" are Kafka, "work" (what people wait for: notifications, long-running jobs) is RabbitMQ, "internal"
+(small, quick, between parts) is NATS. On one machine all four are Redis.
 """
 
 from dataclasses import dataclass
@@ -24,6 +28,7 @@ class Topic:
     publishers: tuple[str, ...]
     consumers: tuple[str, ...]
     durable: bool = True
+    pubsub: str = "events"
 
 
 def _types(prefix: str) -> tuple[str, ...]:
@@ -39,14 +44,33 @@ MARKET_PRICES = Topic(
     ("market-data",),
     (),
     durable=False,
+    pubsub="market",
 )
 MARKET_ORDERBOOK = Topic(
-    "market.data.orderbook", "symbol", 12, DAY_MS, ("market.book",), ("market-data",), (), durable=False
+    "market.data.orderbook",
+    "symbol",
+    12,
+    DAY_MS,
+    ("market.book",),
+    ("market-data",),
+    (),
+    durable=False,
+    pubsub="market",
 )
 MARKET_TRADES = Topic(
-    "market.data.trades", "symbol", 12, DAY_MS, ("market.trade", "market.bar"), ("market-data",), (), durable=False
+    "market.data.trades",
+    "symbol",
+    12,
+    DAY_MS,
+    ("market.trade", "market.bar"),
+    ("market-data",),
+    (),
+    durable=False,
+    pubsub="market",
 )
-ORDER_COMMANDS = Topic("order.commands", "user_id", 6, 30 * DAY_MS, ("order.command",), ("strategies",), ())
+ORDER_COMMANDS = Topic(
+    "order.commands", "user_id", 6, 30 * DAY_MS, ("order.command",), ("strategies",), (), pubsub="internal"
+)
 ORDER_EVENTS = Topic(
     "order.events",
     "user_id",
@@ -102,5 +126,7 @@ TOPICS: dict[str, Topic] = {
 
 TOPIC_OF: dict[str, Topic] = {name: topic for topic in TOPICS.values() for name in topic.types}
 """Event or report type -> its topic."""
+
+PUBSUBS = tuple(sorted({topic.pubsub for topic in TOPICS.values()}))
 
 DEAD_LETTER_SUFFIX = ".dead"

@@ -21,16 +21,15 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 import structlog
 
 from patriot.runtime.clock import Clock
 from patriot.runtime.cloudevent import CloudEvent, encode, from_recorded
+from patriot.runtime.dead_letters import DeadLetter, bury
 from patriot.runtime.delivery import Verdict
 from patriot.runtime.lanes import Delivery, Lane, LaneKey, Route, Tracker, Turns, Urgency
-from patriot.store.api import PUBLIC_TENANT, Commit, Origin, RecordedEvent, Row, Store
-from patriot.telemetry.metrics import metrics
+from patriot.store.api import RecordedEvent, Store
 from schemas.topics import TOPIC_OF, TOPICS, Topic
 
 BACKOFF_SECONDS = 0.05
@@ -226,25 +225,13 @@ class Broker:
 
     async def _bury(self, delivery: Delivery, reason: str) -> bool:
         """Write the dead letter. False when even that failed: the delivery stays and is tried again."""
-        event = delivery.event
-        tenant = _tenant(event.tenantid)
-        row = {
-            "id": f"{delivery.route.consumer}:{event.id}",
-            "topic": delivery.topic.name,
-            "consumer": delivery.route.consumer,
-            "body": encode(event),
-            "error": reason,
-            "attempts": delivery.attempts,
-            "created_at": self._clock.now(),
-        }
-        origin = Origin(tenant, f"service:{delivery.route.consumer}", event.correlationid, event.id)
+        event, consumer = delivery.event, delivery.route.consumer
+        letter = DeadLetter(consumer, delivery.topic.name, event.id, event.tenantid, event.correlationid, encode(event))
         try:
-            await self._store.commit(Commit(origin, self._clock.now(), rows=[Row("dead_letters", row)], publish=False))
+            await bury(self._store, self._clock.now(), letter, delivery.attempts, reason)
         except Exception:
-            log.exception("dead letter not written", consumer=delivery.route.consumer, type=event.type)
+            log.exception("dead letter not written", consumer=consumer, type=event.type)
             return False
-        metrics.dead_letters(delivery.topic.name, delivery.route.consumer).inc()
-        log.error("dead letter", consumer=delivery.route.consumer, type=event.type, id=event.id, reason=reason)
         return True
 
     async def _mark_published(self) -> None:
@@ -263,14 +250,6 @@ class Broker:
     @property
     def idle(self) -> bool:
         return not self.pending and not self._published
-
-
-def _tenant(text: str) -> UUID:
-    """A dead letter may be dead because of its tenant: then it lies with the public ones."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return PUBLIC_TENANT
 
 
 def _resolve(done: asyncio.Future[None]) -> None:

@@ -50,7 +50,7 @@ class Subscription:
         return f"/events/{self.topic.name}/{self.type}"
 
 
-_ANSWERS: dict[Verdict, Response] = {
+ANSWERS: dict[Verdict, Response] = {
     verdict: Response(f'{{"status":"{verdict}"}}', media_type="application/json")
     for verdict in ("SUCCESS", "RETRY", "DROP")
 }
@@ -87,16 +87,17 @@ def endpoint(receive: Receiver) -> Callable[[Request], Awaitable[Response]]:
         if not context.caller:
             return Response(status_code=403)
         try:
-            event = await _event(request)
+            event = await event_of(request)
         except InvalidCloudEvent as error:
             log.warning("poison message", path=request.url.path, reason=str(error))
-            return _ANSWERS["DROP"]
-        return _ANSWERS[await receive(event, context)]
+            return ANSWERS["DROP"]
+        return ANSWERS[await receive(event, context)]
 
     return deliver
 
 
-async def _event(request: Request) -> CloudEvent:
+async def event_of(request: Request) -> CloudEvent:
+    """The event of an HTTP delivery, in structured or binary mode. Raises InvalidCloudEvent."""
     body = await request.body()
     binary = any(name == BINARY_MARK for name, _ in request.scope["headers"])
     return read_request(request.headers, body) if binary else decode(body)

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from patriot.runtime.context import INTERNAL, RequestContext
-from patriot.runtime.delivery import Handler, Receiver, Subscription, endpoint, receiver
+from patriot.runtime.delivery import ANSWERS, Handler, Receiver, Subscription, endpoint, receiver
 from patriot.runtime.direct import Direct, Endpoint, context_of, plain_handler
 from patriot.runtime.schedules import Schedule
 from patriot.runtime.secured import SecuredRoute, add_problem_handlers
@@ -28,7 +28,7 @@ from schemas.topics import DEAD_LETTER_SUFFIX, Topic
 from schemas.types import Message
 
 PUBLIC_PREFIX = "/api/v1"
-PUBSUB = "pubsub"
+OTHER_TYPES = "/events/other"  # a sidecar would bury what no route takes
 
 HandlerType = TypeVar("HandlerType", bound=Handler)
 TaskType = TypeVar("TaskType", bound=Callable[[RequestContext], Awaitable[None]])
@@ -145,6 +145,7 @@ class Function:
         app.include_router(self.internal)
         app.router.routes.append(Route("/healthz", _healthy))
         app.router.routes.append(Route("/dapr/subscribe", self._subscribe))
+        app.router.routes.append(Route(OTHER_TYPES, _let_pass, methods=["POST"]))
         app.router.routes.extend(route for route, _ in self._deliveries())
         add_problem_handlers(app)
         return app
@@ -163,11 +164,11 @@ class Function:
         return JSONResponse(self.dapr_subscriptions())
 
     def dapr_subscriptions(self) -> list[dict[str, Any]]:
-        """Dapr's programmatic subscriptions: one per topic, one rule per event type."""
+        """Dapr's programmatic subscriptions: one per topic, one rule per event type; other types are let pass."""
         topics = {subscription.topic.name: subscription.topic for subscription in self.subscriptions}
         return [
             {
-                "pubsubname": PUBSUB,
+                "pubsubname": topic.pubsub,
                 "topic": name,
                 "deadLetterTopic": name + DEAD_LETTER_SUFFIX,
                 "routes": {
@@ -175,10 +176,11 @@ class Function:
                         {"match": f'event.type == "{entry.type}"', "path": entry.path}
                         for entry in self.subscriptions
                         if entry.topic.name == name
-                    ]
+                    ],
+                    "default": OTHER_TYPES,
                 },
             }
-            for name in topics
+            for name, topic in topics.items()
         ]
 
 
@@ -193,6 +195,10 @@ class Feed(Function):
         """Run `action(context)` while the host lives; it is started again, with backoff, when it fails."""
         self.tasks.append(action)
         return action
+
+
+async def _let_pass(_: Request) -> Response:
+    return ANSWERS["SUCCESS"]
 
 
 async def _healthy(_: Request) -> Response:

@@ -17,7 +17,7 @@ from cloudevents.http import from_http
 from patriot.runtime import asgi, discovery
 from patriot.runtime.cloudevent import CONTENT_TYPE, CloudEvent, InvalidCloudEvent, encode, from_recorded, receive
 from patriot.runtime.embedded import Host
-from patriot.runtime.function import PUBLIC_PREFIX, PUBSUB, Context, Feed, Function, SecuredRoute
+from patriot.runtime.function import OTHER_TYPES, PUBLIC_PREFIX, Context, Feed, Function, SecuredRoute
 from patriot.runtime.ports import Response
 from patriot.store.api import Origin, RecordedEvent, StreamId
 from schemas.events import EVENTS, UserRegistered
@@ -129,9 +129,10 @@ async def test_dapr_learns_the_subscriptions(part: Function):
         told = orjson.loads(answer.body)
         assert [one["topic"] for one in told] == list(dict.fromkeys(each.topic.name for each in part.subscriptions))
         for one in told:
-            assert one["pubsubname"] == PUBSUB
+            assert one["pubsubname"] == TOPICS[one["topic"]].pubsub
             assert one["deadLetterTopic"] == one["topic"] + DEAD_LETTER_SUFFIX
             assert set(one) == {"pubsubname", "topic", "deadLetterTopic", "routes"}
+            assert one["routes"]["default"] == OTHER_TYPES
             for rule in one["routes"]["rules"]:
                 kind = rule["match"].removeprefix('event.type == "').removesuffix('"')
                 assert rule["match"] == f'event.type == "{kind}"'
