@@ -16,8 +16,8 @@ def book(image: BookImage) -> BookView:
     price, quantity = image.instrument.price_of, image.instrument.quantity_of
     return BookView(
         instrument=image.instrument.id,
-        bids=tuple((price(level.price), quantity(level.quantity)) for level in image.bids),
-        asks=tuple((price(level.price), quantity(level.quantity)) for level in image.asks),
+        bids=tuple((price(one), quantity(other)) for one, other in image.bids),
+        asks=tuple((price(one), quantity(other)) for one, other in image.asks),
         sequence=image.sequence,
         as_of=image.as_of,
         in_sync=image.in_sync,
