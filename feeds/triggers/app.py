@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 import structlog
 
+from feeds.triggers.domain import units
 from feeds.triggers.watch import Held, Move, Shot, Watch
 from patriot.domain.order import Order
 from patriot.domain.order_commands import expire, move_stop, request_cancel, trigger
@@ -73,7 +74,8 @@ class Desk:
     async def take(self, row: Mapping[str, Any]) -> None:
         instrument = await self._context.instrument(row["instrument"])
         if instrument.id not in self._unsubscribe:
-            self.watch.book(instrument)
+            price = await self._context.price(instrument.id)
+            self.watch.book(instrument).last = units(instrument, price.last, 1) if price else None
             ticks = self._runtime.ticks
             self._unsubscribe[instrument.id] = ticks.subscribe(self.watch.on_market, [instrument.id])
             await self._ask_for_trades(instrument.id)
@@ -100,8 +102,8 @@ class Desk:
             await self.look()
 
     def close(self) -> None:
-        for unsubscribe in self._unsubscribe.values():
-            unsubscribe()
+        while self._unsubscribe:
+            self._unsubscribe.popitem()[1]()
 
     async def _tell(self, move: Move) -> None:
         await self._decide(move.held, lambda order: move_stop(order, move.stop, move.reference))

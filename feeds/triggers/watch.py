@@ -157,9 +157,9 @@ class Watch:
 
 def _resting(row: Row, instrument: Instrument, sign: Sign) -> Resting:
     stop = None if row["stop_price"] is None else units(instrument, row["stop_price"], sign)
-    if row["trailing"] is None:
+    if row["trail"] is None:
         return Resting(row["id"], stop)
-    trailing = Trailing.model_validate(row["trailing"])
+    trailing = Trailing.model_validate(row["trail"])
     activation, best = trailing.activation_price, row["reference"]
     return Resting(
         row["id"],

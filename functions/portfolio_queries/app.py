@@ -204,10 +204,10 @@ async def _price_view(instrument: str, context: RequestContext) -> PriceView | N
 
 
 def _order_view(row: Mapping[str, Any]) -> OrderView:
-    names = OrderView.model_fields.keys() - {"order_id", "order_type", "version", "emulated", "waits_for"}
+    names = OrderView.model_fields.keys() - {"order_id", "order_type", "version", "emulated", "waits_for", "trailing"}
     values = {name: row[name] for name in names}
     values["emulated"] = tuple(filter(None, (row["emulated"] or "").split(",")))
-    values["waits_for"] = row["waits_for"] or ""
+    values |= {"waits_for": row["waits_for"] or "", "trailing": row["trail"]}
     return OrderView(order_id=row["id"], order_type=row["type"], version=row["stream_version"], **values)
 
 

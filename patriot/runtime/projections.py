@@ -22,7 +22,7 @@ def order_row(order: Order) -> Row:
             "list_kind": order.list_kind,
             "emulated": ",".join(order.emulated),
             "waits_for": order.waits_for,
-            "trailing": order.trailing and order.trailing.model_dump(mode="json"),
+            "trail": order.trailing and order.trailing.model_dump(mode="json"),
             "reference": order.reference,
             "display_quantity": order.display_quantity,
             "instrument": order.instrument,

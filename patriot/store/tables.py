@@ -93,7 +93,7 @@ _TABLES = (
             "status": "text", "venue_order_id": "text", "client_order_id": "text", "reason": "text",
             "created_at": "timestamptz", "updated_at": "timestamptz", "expires_at": "timestamptz",
             "stream_version": "integer", "list_id": "uuid", "list_kind": "text", "emulated": "text",
-            "waits_for": "text", "trailing": "jsonb", "reference": "amount", "display_quantity": "amount",
+            "waits_for": "text", "trail": "jsonb", "reference": "amount", "display_quantity": "amount",
         },
         version="stream_version",
     ),

@@ -4,7 +4,7 @@ alter table orders
     add column list_kind text,
     add column emulated text,
     add column waits_for text,
-    add column trailing jsonb,
+    add column trail jsonb,
     add column reference amount,
     add column display_quantity amount;
 

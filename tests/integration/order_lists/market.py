@@ -41,6 +41,7 @@ class Market:
     async def settle(self) -> None:
         for _ in range(6):
             await asyncio.sleep(0.01)
+            await self.until(lambda: not any(task.get_name() == "trigger" for task in self.host.runtime.tasks))
             await until_idle(self.host)
 
     async def order(self, side: str, quantity: str, status: int = 201, **more: Any) -> Any:
