@@ -56,7 +56,10 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class ReplayPlan:
-    """What to replay, and who trades. `instruments` empty: from the recording, or the well-known ones."""
+    """What to replay, and who trades. `instruments` empty: from the recording, or the well-known ones.
+
+    Every `sample_seconds` the account's worth is sampled; zero: never.
+    """
 
     files: Sequence[Path]
     strategy: str = "ema_cross"
@@ -64,6 +67,7 @@ class ReplayPlan:
     seed: int = 1
     cash: Decimal = Decimal(100_000)
     instruments: Sequence[Instrument] = ()
+    sample_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,7 @@ class Session:
         self._started_at = started_at
         self.clock = VirtualClock(started_at - SETUP)
         self.store = MemoryStore(self.clock.now)
-        self.host = _host(plan.seed, self.clock, self.store)
+        self.host = _host(plan, self.clock, self.store)
         self._tenant_id = self.host.runtime.settings.tenant_id
 
     async def start(self) -> None:
@@ -212,6 +216,12 @@ class Session:
             await self.settle()
         self.clock.advance_to(end)
         await self.settle()
+
+    async def ask(self, app_id: str, path: str) -> Any:
+        """What a part answers the trader."""
+        answer = await self._context().invoke(app_id, "GET", path)
+        assert answer.status == 200, answer.body
+        return orjson.loads(answer.body)
 
     def _context(self) -> RequestContext:
         user_id = uuid5(self._tenant_id, "user:replay")
@@ -275,7 +285,7 @@ class Session:
         )
 
 
-def _host(seed: int, clock: VirtualClock, store: MemoryStore) -> Host:
+def _host(plan: ReplayPlan, clock: VirtualClock, store: MemoryStore) -> Host:
     parts = Parts(discovery.functions(), [feed for feed in discovery.feeds() if feed.name in FEEDS])
     access = Access(
         KeyRing.generate(), clock, issuer="patriot", audience="replay", app_ids=[part.name for part in parts.all]
@@ -283,9 +293,9 @@ def _host(seed: int, clock: VirtualClock, store: MemoryStore) -> Host:
     settings = Settings(
         market="replay",
         execution="in_process",
-        seed=seed,
+        seed=plan.seed,
         delivery_concurrency=1,
-        snapshot_seconds=0,
+        snapshot_seconds=plan.sample_seconds,
         metrics_seconds=0,
     )
     return Host(
@@ -294,8 +304,8 @@ def _host(seed: int, clock: VirtualClock, store: MemoryStore) -> Host:
         store=store,
         access=access,
         clock=clock,
-        ids=SeededIds(seed),
-        random=random.Random(seed),
+        ids=SeededIds(plan.seed),
+        random=random.Random(plan.seed),
         secrets={},
     )
 

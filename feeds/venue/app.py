@@ -137,6 +137,7 @@ async def _synthetic(runtime: Runtime, halls: Halls) -> None:
     while True:
         for market in markets:
             market.step()
+            await asyncio.sleep(0)  # a step takes milliseconds
         await runtime.clock.sleep(STEP_MS / 1000)
 
 

@@ -63,7 +63,7 @@ AccountListener = Callable[[AccountEvent], None]
 MarketListener = Callable[[Market], None]
 Listener = TypeVar("Listener")
 EVERY = "*"
-"""As an account name or instrument id: all of them."""
+"""As an account name or instrument id: all of them, but for the venue's own accounts."""
 
 
 class Events:
@@ -74,6 +74,8 @@ class Events:
         self._market: dict[str, list[MarketListener]] = {}
         self._queue: deque[tuple[str, AccountEvent | Market]] = deque()
         self._delivering = False
+        self.own: set[str] = set()
+        """The venue's own accounts: who wants to hear one names it. Market makers cause most of what happens."""
         self.on_quiet: list[Callable[[], None]] = []
         """Called when everything that a command caused has been handed out."""
 
@@ -86,7 +88,7 @@ class Events:
         return _add(self._market, instrument_id, listener)
 
     def hears_account(self, account: str) -> bool:
-        return account in self._account or EVERY in self._account
+        return account in self._account or (EVERY in self._account and account not in self.own)
 
     def hears_market(self, instrument_id: str) -> bool:
         return instrument_id in self._market or EVERY in self._market
@@ -117,7 +119,8 @@ class Events:
 
     def _hand_out(self, key: str, event: AccountEvent | Market) -> None:
         if isinstance(event, (OrderUpdate, AccountUpdate)):
-            for account_listener in (*self._account.get(key, ()), *self._account.get(EVERY, ())):
+            everybodys = () if key in self.own else self._account.get(EVERY, ())
+            for account_listener in (*self._account.get(key, ()), *everybodys):
                 account_listener(event)
         else:
             for market_listener in (*self._market.get(key, ()), *self._market.get(EVERY, ())):

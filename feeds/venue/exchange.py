@@ -83,15 +83,27 @@ class Exchange(Queries):
     # accounts
 
     def open_account(
-        self, name: str, *, api_key: str = "", secret: str = "", unlimited: bool = False, history_max: int = HISTORY_MAX
+        self,
+        name: str,
+        *,
+        api_key: str = "",
+        secret: str = "",
+        unlimited: bool = False,
+        own: bool = False,
+        history_max: int = HISTORY_MAX,
     ) -> Account:
-        """Open an account; names and keys are distinct. `unlimited` ones may go below zero (market makers)."""
+        """Open an account; names and keys are distinct. `unlimited` ones may go below zero (market makers).
+
+        The venue's `own` ones are not told to those who hear every account.
+        """
         account = self._clearing.open_account(
             name, api_key=api_key, secret=secret, unlimited=unlimited, history_max=history_max
         )
         if api_key:
             assert api_key not in self._by_key, "API keys are distinct"
             self._by_key[api_key] = account
+        if own:
+            self._events.own.add(name)
         return account
 
     def deposit(self, account: Account, wallet: WalletName, asset: str, amount: Decimal) -> None:

@@ -11,6 +11,7 @@ these orders as against any other. The perpetual trades at a basis to the spot; 
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from math import exp, log
 from random import Random
 
@@ -84,8 +85,8 @@ class SyntheticMarket:
         self.steps = 0
         self._exchange = exchange
         self._seed = seed
-        self._makers = [exchange.open_account(name, unlimited=True, history_max=0) for name in ("maker-1", "maker-2")]
-        self._taker = exchange.open_account("taker", unlimited=True, history_max=0)
+        open_account = partial(exchange.open_account, unlimited=True, own=True, history_max=0)
+        self._makers, self._taker = [open_account("maker-1"), open_account("maker-2")], open_account("taker")
         bases = dict.fromkeys(instrument.base for instrument in exchange.instruments)
         self._paths = {base: Path(Random(f"{seed}:{base}"), float(START_PRICES.get(base, 100))) for base in bases}
         self._quotes: dict[str, dict[tuple[Side, int], Order]] = {one.id: {} for one in exchange.instruments}

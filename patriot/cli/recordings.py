@@ -1,14 +1,14 @@
-"""`patriot replay FILE…`: recorded market data through the whole platform."""
+"""`patriot replay FILE…`, `patriot backtest STRATEGY --data FILE…`: recorded data through the whole platform."""
 
 import asyncio
 import importlib
 import pkgutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import orjson
 import typer
@@ -19,41 +19,74 @@ from rich.text import Text
 from patriot.cli.common import Json, state_of
 from patriot.cli.figures import money, signed, style_of
 from patriot.cli.output import REFUSED, UNSOUND, USAGE, errors, fail, show
+from patriot.cli.report import Output, write
 
 if TYPE_CHECKING:
     from patriot.replay import ReplayPlan, ReplayResult
 
+Result = TypeVar("Result")
+
+
+Files = Annotated[list[Path], typer.Argument(help="Recordings; several are played one after the other.")]
+Parameters = Annotated[str, typer.Option(help="Of the strategy, as JSON.")]
+Seed = Annotated[int, typer.Option(help="Two replays with one seed are equal to the byte.")]
+
+DEFAULTS = '{"bar_seconds":1,"notional":"1000"}'
+
 
 def run(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(help="Recordings; several are played one after the other.")],
+    files: Files,
     strategy: Annotated[str, typer.Option(help="A name of the catalogue.")] = "ema_cross",
-    parameters: Annotated[str, typer.Option(help="Of the strategy, as JSON.")] = '{"bar_seconds":1,"notional":"1000"}',
-    seed: Annotated[int, typer.Option(help="Two replays with one seed are equal to the byte.")] = 1,
+    parameters: Parameters = DEFAULTS,
+    seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
     """Replay recordings with a strategy: orders, fills and a balanced ledger at the end."""
-    from patriot.protocols.errors import ProtocolError
-    from patriot.replay import ReplayPlan
-    from patriot.telemetry.logs import configure_logs
+    from patriot.replay import replay
 
     as_json = state_of(context, as_json).as_json
-    missing = [str(path) for path in files if not path.is_file()]
-    if missing:
-        fail(f"no such file: {', '.join(missing)}", USAGE, as_json=as_json)
-    _check_strategy(strategy, as_json=as_json)
-    configure_logs(level="error", form="console", stream=sys.stderr)
-    plan = ReplayPlan(files, strategy, _parameters(parameters, as_json=as_json), seed)
+    plan = _plan(files, strategy, parameters, seed, as_json=as_json)
     started = time.perf_counter()
-    try:
-        result = _with_progress(plan)
-    except (ProtocolError, OSError) as error:
-        fail(str(error), REFUSED, as_json=as_json)
+    result = _attempt(plan, lambda progress: replay(plan, progress), as_json=as_json)
     seconds = time.perf_counter() - started
     data = {**asdict(result), "seconds": round(seconds, 3), "messages_per_second": int(result.messages / seconds)}
     show(data, as_json=as_json, text=_table(result, seconds))
     if result.unbalanced:
         raise typer.Exit(UNSOUND)
+
+
+def backtest(
+    context: typer.Context,
+    strategy: Annotated[str, typer.Argument(help="A name of the catalogue: patriot strategy kinds.")],
+    data: Annotated[list[Path], typer.Option("--data", help="A recording; repeat it to play several.")],
+    parameters: Parameters = DEFAULTS,
+    seed: Seed = 1,
+    output: Output = Path("backtest.html"),
+    as_json: Json = False,
+) -> None:
+    """Run a strategy over recorded data, with the code that trades, and write a report."""
+    from patriot import backtest as tested
+
+    as_json = state_of(context, as_json).as_json
+    plan = _plan(data, strategy, parameters, seed, as_json=as_json)
+    done = _attempt(plan, lambda progress: tested.backtest(plan, progress), as_json=as_json)
+    names = ", ".join(path.name for path in data)
+    write(done.view, output, f"{strategy} on {names}", f"back-test, parameters {parameters}", as_json=as_json)
+    if done.result.unbalanced:
+        raise typer.Exit(UNSOUND)
+
+
+def _plan(files: list[Path], strategy: str, parameters: str, seed: int, *, as_json: bool) -> "ReplayPlan":
+    from patriot.replay import ReplayPlan
+    from patriot.telemetry.logs import configure_logs
+
+    missing = [str(path) for path in files if not path.is_file()]
+    if missing:
+        fail(f"no such file: {', '.join(missing)}", USAGE, as_json=as_json)
+    _check_strategy(strategy, as_json=as_json)
+    configure_logs(level="error", form="console", stream=sys.stderr)
+    return ReplayPlan(files, strategy, _parameters(parameters, as_json=as_json), seed)
 
 
 def _check_strategy(name: str, *, as_json: bool) -> None:
@@ -73,13 +106,18 @@ def _parameters(text: str, *, as_json: bool) -> dict[str, Any]:
     return parameters
 
 
-def _with_progress(plan: "ReplayPlan") -> "ReplayResult":
-    from patriot.replay import replay
+def _attempt(
+    plan: "ReplayPlan", play: Callable[[Callable[[int], None]], Coroutine[None, None, Result]], *, as_json: bool
+) -> Result:
+    from patriot.protocols.errors import ProtocolError
 
     columns = (TextColumn("replaying"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True) as progress:
-        task = progress.add_task("", total=sum(path.stat().st_size for path in plan.files))
-        return asyncio.run(replay(plan, lambda count: progress.advance(task, count)))
+    try:
+        with Progress(*columns, console=errors, transient=True) as progress:
+            task = progress.add_task("", total=sum(path.stat().st_size for path in plan.files))
+            return asyncio.run(play(lambda count: progress.advance(task, count)))
+    except (ProtocolError, OSError) as error:
+        fail(str(error), REFUSED, as_json=as_json)
 
 
 def _table(result: "ReplayResult", seconds: float) -> Table:
@@ -104,3 +142,4 @@ def _lines(result: "ReplayResult", seconds: float) -> Mapping[str, str | Text]:
 
 def register(app: typer.Typer) -> None:
     app.command("replay")(run)
+    app.command()(backtest)

@@ -134,7 +134,7 @@ class Statistic:
 
     @property
     def title(self) -> str:
-        return self.name.replace("_", " ").capitalize()
+        return self.name.replace("_", " ").capitalize() if self.name != "cagr" else "CAGR"
 
 
 STATISTICS: dict[str, Statistic] = {}

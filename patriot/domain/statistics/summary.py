@@ -7,6 +7,8 @@ import numpy as np
 from patriot.domain.statistics import benchmark, drawdowns, durations, excursions, profits, returns, trades
 from patriot.domain.statistics.record import STATISTICS, Record
 
+__all__ = ("GROUPS", "STATISTICS", "summary")
+
 GROUPS = tuple(
     module.__name__.rpartition(".")[2]
     for module in (returns, drawdowns, profits, trades, durations, excursions, benchmark)

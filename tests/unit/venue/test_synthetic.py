@@ -107,3 +107,13 @@ def test_a_base_without_a_known_price_starts_at_100():
     market = SyntheticMarket(Exchange("BINANCE", [odd], lambda: START_MS), 1)
     market.step()
     assert abs(market.fair_price(odd) - 100) < 1
+
+
+def test_makers_are_heard_by_those_who_name_them_only():
+    live = Live(7)
+    everyone, maker = [], []
+    live.exchange.on_account(EVERY, everyone.append)
+    live.exchange.on_account("maker-1", maker.append)
+    live.run(5)
+    assert maker
+    assert not everyone

@@ -1,0 +1,1 @@
+"""A performance report as one HTML page."""
