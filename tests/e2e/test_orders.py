@@ -1,0 +1,221 @@
+"""Every order type and list from the command line, over the wire protocols of Binance and Bybit, on a moving market.
+
+What a venue has is native; what it lacks the platform does, and the order says so. The events of each tell its life.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from patriot.cli.main import app
+from patriot.cli.output import REFUSED
+from tests.e2e.test_cli import Installation
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.postgres,
+    pytest.mark.timeout(420),
+    pytest.mark.requirement("P8", "P9", "T3", "B3"),
+]
+
+MARKETS = ("BINANCE:BTC/USDT:USDT", "BINANCE:BTC/USDT", "BYBIT:BTC/USDT:USDT", "BYBIT:BTC/USDT")
+EVENTUALLY_SECONDS = 60.0
+
+
+class Trader:
+    """The command line on one instrument. The platform is a process of its own; the commands run in this one."""
+
+    def __init__(self, folder: Path, instrument: str, account: str) -> None:
+        self._folder, self.instrument, self.account = folder, instrument, account
+        self.is_spot = instrument.count(":") == 1
+
+    def command(self, *words: str, codes: tuple[int, ...] = (0,)) -> Any:
+        result = CliRunner().invoke(app, ["--json", "--data-dir", str(self._folder / "data"), *words])
+        assert result.exit_code in codes, (words, result.exit_code, result.output, result.exception)
+        return orjson.loads(result.stdout)
+
+    def run(self, *words: str, codes: tuple[int, ...] = (0,)) -> Any:
+        return self.command(*words, "--account", self.account, codes=codes)
+
+    def order(self, side: str, quantity: str, *words: str, codes: tuple[int, ...] = (0,)) -> Any:
+        return self.run("order", "create", self.instrument, side, quantity, *words, "--wait", "20", codes=codes)
+
+    def cancel(self, order: Any) -> Any:
+        return self.command("order", "cancel", order["order_id"], "--wait", "20")
+
+    def price(self, share: str = "1") -> str:
+        (told,) = self.command("prices", self.instrument)["prices"]
+        return str(int(Decimal(told["last"]) * Decimal(share)))
+
+    def status(self, order: Any) -> str:
+        return str(self.command("order", "show", order["order_id"])["status"])
+
+    def events(self, order: Any) -> list[str]:
+        told = self.command("events", order["order_id"])
+        return [event["type"].removeprefix("order.") for event in told]
+
+    def until(self, order: Any, status: str) -> None:
+        deadline = time.monotonic() + EVENTUALLY_SECONDS
+        while self.status(order) != status:
+            assert time.monotonic() < deadline, (status, self.events(order))
+            time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Installation]:
+    with tempfile.TemporaryDirectory(prefix="patriot-orders-") as folder:
+        Path(folder).chmod(0o755)
+        made = Installation(Path(folder))
+        made._environment |= {"PATRIOT_EXECUTION": "wire"}
+        made.start()
+        yield made
+        made.stop()
+
+
+@pytest.fixture(scope="module", params=MARKETS)
+def trader(platform: Installation, request: pytest.FixtureRequest) -> Trader:
+    venue = request.param.partition(":")[0]
+    account = platform.run("accounts", "link", venue, "--label", request.param.replace(":", " ").replace("/", " "))
+    for asset, amount in (("USDT", "10000000"), ("BTC", "100")):
+        platform.run("accounts", "fund", asset, amount, "--account", account["account_id"])
+    made = Trader(platform.folder, request.param, account["account_id"])
+    bought = made.order("buy", "1")
+    made.until(bought, "filled")
+    return made
+
+
+def test_market_and_limit(trader: Trader) -> None:
+    order = trader.order("buy", "0.01")
+    trader.until(order, "filled")
+    assert trader.events(order)[:3] == ["created", "routed", "submit_started"]
+    resting = trader.order("buy", "0.01", trader.price("0.97"))
+    assert resting["status"] == "accepted"
+
+
+@pytest.mark.parametrize("time_in_force", ["IOC", "FOK"])
+def test_immediate_or_never(trader: Trader, time_in_force: str) -> None:
+    done = trader.order("buy", "0.01", trader.price("1.01"), "--time-in-force", time_in_force)
+    trader.until(done, "filled")
+    none = trader.order("buy", "0.01", trader.price("0.97"), "--time-in-force", time_in_force, codes=(0, REFUSED))
+    assert trader.status(none) in {"expired", "cancelled", "rejected"}
+
+
+def test_post_only_rests(trader: Trader) -> None:
+    assert trader.order("buy", "0.01", trader.price("0.98"), "--post-only")["status"] == "accepted"
+
+
+def test_good_till_date_ends_by_itself(trader: Trader) -> None:
+    seconds = 700 if trader.instrument == "BINANCE:BTC/USDT:USDT" else 4  # Binance wants ten minutes at least
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+    order = trader.order("buy", "0.01", trader.price("0.97"), "--time-in-force", "GTD", "--expire-at", when)
+    if seconds > 600:
+        assert (order["status"], order["emulated"]) == ("accepted", [])
+        return
+    assert order["emulated"] == ["expiry"]
+    trader.until(order, "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "limit"),
+    [
+        ("stop", "0.97", None),
+        ("stop_limit", "0.97", "0.969"),
+        ("take_profit", "1.03", None),
+        ("take_profit_limit", "1.03", "1.031"),
+    ],
+)
+def test_conditional_orders_are_native(trader: Trader, kind: str, share: str, limit: str | None) -> None:
+    prices = [trader.price(limit)] if limit else []
+    order = trader.order("sell", "0.01", *prices, "--type", kind, "--stop-price", trader.price(share))
+    assert (order["status"], order["emulated"]) == ("accepted", [])
+    assert trader.cancel(order)["status"] == "cancelled"
+
+
+def test_reduce_only(trader: Trader) -> None:
+    if trader.is_spot:
+        return
+    order = trader.order("sell", "0.01", "--reduce-only")
+    trader.until(order, "filled")
+
+
+@pytest.mark.parametrize("trail", ["0.01%", "5", "step:5:1"])
+def test_trailing_stop_fires_once(trader: Trader, trail: str) -> None:
+    order = trader.order("sell", "0.01", "--trail", trail)
+    trader.until(order, "filled")
+    if order["emulated"]:
+        events = trader.events(order)
+        assert events.count("triggered") == events.count("submit_started") == 1
+        assert events.index("triggered") < events.index("routed")
+
+
+def test_trailing_stop_waits_for_its_activation(trader: Trader) -> None:
+    order = trader.order("sell", "0.01", "--trail", "1%", "--activation-price", trader.price("1.2"))
+    assert trader.status(order) in {"pending", "accepted"}
+
+
+def test_iceberg(trader: Trader) -> None:
+    order = trader.order("buy", "0.03", trader.price("1.01"), "--display", "0.01")
+    trader.until(order, "filled")
+    if order["emulated"]:
+        slices = trader.command("order", "of-list", order["list_id"])["orders"]
+        assert len(slices) == 3
+        for one in slices:
+            trader.until(one, "filled")
+
+
+def test_bracket_take_profit_and_stop(trader: Trader) -> None:
+    made = trader.run(
+        "order", "bracket", trader.instrument, "buy", "0.01",
+        "--stop-loss", trader.price("0.97"), "--take-profit", trader.price("1.03"),
+    )  # fmt: skip
+    entry, stop, profit = sorted(made["orders"], key=lambda one: (one["side"] == "sell", one["order_type"] == "limit"))
+    trader.until(entry, "filled")
+    trader.until(profit, "accepted")
+    assert "armed" in trader.events(stop)
+    assert trader.cancel(profit)["status"] == "cancelled"
+
+
+def test_bracket_whose_trailing_stop_fires(trader: Trader) -> None:
+    made = trader.run(
+        "order", "bracket", trader.instrument, "buy", "0.01", "--trail", "0.01%", "--take-profit", trader.price("1.03")
+    )
+    _, stop, profit = sorted(made["orders"], key=lambda one: (one["side"] == "sell", one["order_type"] == "limit"))
+    trader.until(stop, "filled")
+    trader.until(profit, "cancelled")
+    assert trader.events(profit).count("cancelled") == 1
+
+
+def test_one_cancels_other(trader: Trader) -> None:
+    made = trader.run("order", "oco", trader.instrument, "buy", "0.01", trader.price("1.01"), trader.price("1.03"))
+    by_type = {one["order_type"]: one for one in made["orders"]}
+    trader.until(by_type["limit"], "filled")
+    trader.until(by_type["stop"], "cancelled")
+
+
+def test_one_triggers_other(trader: Trader) -> None:
+    prices = (trader.price("1.01"), "sell", trader.price("1.03"))
+    made = trader.run("order", "oto", trader.instrument, "buy", "0.01", *prices)
+    buy, sell = sorted(made["orders"], key=lambda one: one["side"])
+    trader.until(buy, "filled")
+    trader.until(sell, "accepted")
+
+
+def test_cancel_all_and_close(trader: Trader) -> None:
+    trader.run("order", "cancel-all", trader.instrument)
+    trader.run("close", trader.instrument)
+    if trader.is_spot:
+        return
+    deadline = time.monotonic() + EVENTUALLY_SECONDS
+    while any(
+        one["instrument"] == trader.instrument and one["account_id"] == trader.account and Decimal(one["quantity"])
+        for one in trader.command("portfolio")["positions"]
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
