@@ -3,22 +3,26 @@
 Rule: an event's postings and holds become ledger lines and balance changes here and nowhere else.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid5
 
 from patriot.domain.balances import changes_of
 from patriot.domain.ledger import entries_of
+from patriot.domain.quotas import difference
 from patriot.store.api import (
     Append,
     BalanceChange,
     Commit,
     Guard,
+    GuardChange,
     Inbox,
     LeaseCheck,
     NewEvent,
+    QuotaChange,
     RecordedEvent,
     Row,
     StreamId,
@@ -47,6 +51,10 @@ class Loaded(Generic[State]):
     state: State | None
 
 
+After = tuple[Loaded[Any], int, Any]
+"""What was loaded, and the version and state that its change leads to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """New events for one loaded stream."""
@@ -65,6 +73,8 @@ class Proposal(Generic[Result]):
     rows: Sequence[Row] = ()
     inbox: Inbox | None = None
     lease: LeaseCheck | None = None
+    raises: Sequence[GuardChange] = ()
+    maxima: Mapping[str, Decimal] = field(default_factory=dict)  # of the quotas that the changes use
 
 
 @dataclass(slots=True)
@@ -72,12 +82,12 @@ class Decision(Generic[Result]):
     """A proposal on its way into the store: the states it leads to, and the store's answer; None: nothing to write."""
 
     proposal: Proposal[Result]
-    after: Sequence[tuple[Loaded[Any], int, Any]]
+    after: Sequence[After]
     recorded: Awaitable[Sequence[RecordedEvent]] | None
 
 
-def after(changes: Sequence[Change], when: datetime) -> list[tuple[Loaded[Any], int, Any]]:
-    """What was loaded, and the version and state that its change leads to."""
+def after(changes: Sequence[Change], when: datetime) -> list[After]:
+    """Where the changes lead."""
     states = []
     for change in changes:
         loaded, state = change.loaded, change.loaded.state
@@ -93,7 +103,7 @@ def writes_of(changes: Sequence[Change], when: datetime) -> tuple[list[Append], 
     for change in changes:
         loaded = change.loaded
         if change.events:
-            appends.append(Append(loaded.stream, loaded.version, [_new(event) for event in change.events]))
+            appends.append(Append(loaded.stream, loaded.version, [new_event(event) for event in change.events]))
         for version, event in enumerate(change.events, loaded.version + 1):
             if isinstance(event, MoneyEvent):
                 balances += _balance_changes(event)
@@ -101,13 +111,22 @@ def writes_of(changes: Sequence[Change], when: datetime) -> tuple[list[Append], 
     return appends, balances, rows
 
 
+def quotas_of(states: Sequence[After], maxima: Mapping[str, Decimal]) -> list[QuotaChange]:
+    """What the changes use of the account's quotas, or give back. Only who uses more must keep to the maximum."""
+    return [
+        QuotaChange(state.account_id, name, change, maxima.get(name) if change > 0 else None)
+        for loaded, _, state in states
+        for name, change in difference(loaded.state, state).items()
+    ]
+
+
 def writes_nothing(commit: Commit) -> bool:
     """A decision that was made before: there is nothing to make durable, nor a condition to check."""
-    asks = commit.guards or commit.inbox or commit.idempotency or commit.lease
+    asks = commit.guards or commit.raises or commit.inbox or commit.idempotency or commit.lease
     return not (commit.appends or commit.balances or commit.rows or asks)
 
 
-def _new(event: Event) -> NewEvent:
+def new_event(event: Event) -> NewEvent:
     return NewEvent(event.TYPE, event.SCHEMA, event.model_dump_json().encode())
 
 

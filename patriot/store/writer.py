@@ -74,10 +74,13 @@ class Writer:
         """
         if self._closing:
             raise StoreUnavailable("the store is closed")
-        if len(self._queue) >= self._limits.queue_commits_max:
-            raise StoreUnavailable("the write queue is full")
         future: _Future = asyncio.get_running_loop().create_future()
-        self._queue.append((entry, future))
+        if entry.commit.raises:  # a kill switch waits for nobody
+            self._queue.appendleft((entry, future))
+        elif len(self._queue) >= self._limits.queue_commits_max:
+            raise StoreUnavailable("the write queue is full")
+        else:
+            self._queue.append((entry, future))
         self._work.set()
         return await future
 
