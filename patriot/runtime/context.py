@@ -40,6 +40,7 @@ from patriot.store.api import (
     Query,
     Row,
     StreamId,
+    Ticket,
     VersionConflict,
 )
 from patriot.telemetry.correlation import new_correlation_id
@@ -195,7 +196,7 @@ class RequestContext:
 
         `propose` must be pure apart from `load`: it runs once per attempt. Those who name the same `turn` propose one
         after the other, each on top of what the one before has handed to the store, without waiting for its disk. If
-        that commit fails, so do those on top of it, by their versions, and they decide again.
+        that commit fails, so do those on top of it, and they decide again.
         """
         for attempt in range(1, DECIDE_ATTEMPTS_MAX + 1):
             decision = await (self._decided(propose) if turn is None else self._decided_in_turn(propose, turn))
@@ -214,11 +215,13 @@ class RequestContext:
             return decision.proposal.result
         raise AssertionError("unreachable")
 
-    async def _decided(self, propose: Callable[[], Awaitable[Proposal[Result]]]) -> Decision[Result]:
+    async def _decided(
+        self, propose: Callable[[], Awaitable[Proposal[Result]]], ticket: Ticket | None = None
+    ) -> Decision[Result]:
         proposal = await propose()
         now = self.now()
         states = after(proposal.changes, now)
-        commit = self._commit(proposal, states, now)
+        commit = self._commit(proposal, states, now, ticket)
         if writes_nothing(commit):
             return Decision(proposal, (), None)
         return Decision(proposal, states, self.runtime.store.commit(commit))
@@ -227,9 +230,10 @@ class RequestContext:
         self, propose: Callable[[], Awaitable[Proposal[Result]]], turn: Hashable
     ) -> Decision[Result]:
         async with self.runtime.locks.hold(turn):
-            decision = await self._decided(propose)
+            ticket = Ticket()
+            decision = await self._decided(propose, ticket)
             for loaded, version, state in decision.after:
-                self.runtime.states.put_on_its_way(loaded.stream, version, state)
+                self.runtime.states.put_on_its_way(loaded.stream, version, state, ticket)
             if decision.recorded is not None:
                 decision.recorded = asyncio.ensure_future(decision.recorded)  # tasks start in order: so do the commits
         return decision
@@ -259,7 +263,7 @@ class RequestContext:
         """Write read-model rows, without events."""
         await self.runtime.store.commit(Commit(self.origin, self.now(), rows=rows, inbox=inbox))
 
-    def _commit(self, proposal: Proposal[Any], states: Sequence[After], now: datetime) -> Commit:
+    def _commit(self, proposal: Proposal[Any], states: Sequence[After], now: datetime, ticket: Ticket | None) -> Commit:
         appends, balances, rows = writes_of(proposal.changes, now)
         return Commit(
             self.origin,
@@ -273,6 +277,8 @@ class RequestContext:
             proposal.inbox,
             self._record_of(proposal.result),
             proposal.lease,
+            ticket=ticket,
+            builds_on=[change.loaded.builds_on for change in proposal.changes if change.loaded.builds_on is not None],
         )
 
     def _record_of(self, result: object) -> IdempotencyRecord | None:

@@ -26,6 +26,7 @@ from patriot.store.api import (
     RecordedEvent,
     Row,
     StreamId,
+    Ticket,
 )
 from schemas.events import Event, MoneyEvent
 
@@ -43,12 +44,16 @@ class Aggregate(Generic[State]):
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Generic[State]):
-    """An aggregate as of `version`; version 0 and state None where the stream does not exist."""
+    """An aggregate as of `version`; version 0 and state None where the stream does not exist.
+
+    `builds_on`: the commit of this process that led here, where it is not known to be durable yet.
+    """
 
     aggregate: Aggregate[State]
     stream: StreamId
     version: int
     state: State | None
+    builds_on: Ticket | None = None
 
 
 After = tuple[Loaded[Any], int, Any]

@@ -146,9 +146,22 @@ class LeaseCheck(NamedTuple):
     epoch: int
 
 
+class Ticket:
+    """Tells those who build on a commit before it is durable what became of it."""
+
+    __slots__ = ("durable",)
+
+    def __init__(self) -> None:
+        self.durable = False
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """All or nothing. `publish` says whether the events go to the outbox (imports and rebuilds do not publish)."""
+    """All or nothing. `publish` says whether the events go to the outbox (imports and rebuilds do not publish).
+
+    `builds_on` names commits of this process that it takes for granted: it is refused unless they are durable or come
+    before it in the same batch. Their version alone would not do: another process may have written another one.
+    """
 
     origin: Origin
     occurred_at: datetime
@@ -162,6 +175,8 @@ class Commit:
     idempotency: IdempotencyRecord | None = None
     lease: LeaseCheck | None = None
     publish: bool = True
+    ticket: Ticket | None = None
+    builds_on: Sequence[Ticket] = ()
 
 
 @dataclass(frozen=True, slots=True)

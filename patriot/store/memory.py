@@ -59,6 +59,8 @@ class MemoryStore:
         self._keep(commit, plan)
         for row in rows:
             self._write(row)
+        if commit.ticket is not None:
+            commit.ticket.durable = True
         return self._append(commit)
 
     async def load(self, stream: StreamId, after_version: int = 0) -> Sequence[RecordedEvent]:

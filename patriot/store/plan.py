@@ -29,6 +29,7 @@ from patriot.store.api import (
     QuotaChange,
     QuotaExceeded,
     StreamId,
+    Ticket,
     VersionConflict,
 )
 from patriot.store.check import guard_key
@@ -108,6 +109,7 @@ class Plan:
         self.guards: dict[GuardKey, GuardState] = {}
         self.quotas: dict[QuotaKey, Decimal] = {}
         self.follows: list[int] = []  # per append admitted: the version that must stand already, 0 = made by this plan
+        self._tickets: set[Ticket | None] = set()
 
     def admit(self, commit: Commit) -> None:
         """Take the commit in, or raise a Refused (or InvalidValue for a balance out of range) and change nothing."""
@@ -119,6 +121,7 @@ class Plan:
             raise LeaseLost(commit.lease)
         if commit.guards:
             self._check_guards(commit)
+        self._check_ground(commit)
         heads, follows = self._heads_after(commit)
         balances = self._balances_after(commit)
         if commit.quotas:
@@ -128,6 +131,7 @@ class Plan:
             self._raise_guards(commit)
         self.heads.update(heads)
         self.follows += follows
+        self._tickets.add(commit.ticket)
         if commit.inbox is not None:
             self.inbox[(commit.origin.tenant_id, *commit.inbox)] = True
         if commit.idempotency is not None:
@@ -161,6 +165,10 @@ class Plan:
 
     def _guard(self, key: GuardKey) -> GuardState:
         return self.guards.get(key) or self._facts.guards.get(key) or GuardState()
+
+    def _check_ground(self, commit: Commit) -> None:
+        if not all(ticket.durable or ticket in self._tickets for ticket in commit.builds_on):
+            raise VersionConflict(commit.appends[0].stream, commit.appends[0].expected_version)
 
     def _heads_after(self, commit: Commit) -> tuple[dict[StreamKey, int], list[int]]:
         heads: dict[StreamKey, int] = {}

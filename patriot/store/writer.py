@@ -112,7 +112,9 @@ class Writer:
             off: Outcome = 0
         except Exception as error:  # noqa: BLE001 (whatever went wrong is the callers' to see; they must not hang)
             outcomes, off = [error] * len(taken), error
-        for (_, future), outcome in zip(taken, outcomes, strict=True):
+        for (entry, future), outcome in zip(taken, outcomes, strict=True):
+            if entry.commit.ticket is not None:
+                entry.commit.ticket.durable = not isinstance(outcome, Exception)
             _answer(future, outcome)
         for future in taking_off:
             _answer(future, off)
