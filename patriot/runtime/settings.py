@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     record_ticks: bool = Field(False, description="write every trade to the table `ticks`")
     binance_connections_max: int = Field(300, ge=1, description="sockets per address of Binance")
     bybit_connections_max: int = Field(200, ge=1, description="sockets per address of Bybit")
+    outgoing_address: str = Field("", description="replicas of one address share what venues allow it")
     snapshot_seconds: float = Field(60, ge=0, description="every account's worth is written so often; 0 = never")
     metrics_seconds: float = Field(300, ge=0, description="every user's performance of the day, so often; 0 = never")
     outbox_age_seconds: float = Field(2, description="the relay takes outbox rows older than this")
