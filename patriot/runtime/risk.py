@@ -112,7 +112,8 @@ class Risk:
         For a modification `modified` is the order, and `command` what it will be.
         """
         now = context.runtime.clock.monotonic()
-        limits, guards = await self.binding(context, command, now)
+        user_id = modified.user_id if modified else context.user.user_id
+        limits, guards = await self.binding(context, command, user_id, now)
         activity = self._of_account(command.account_id)
         facts = RiskContext(
             order=command,
@@ -120,7 +121,7 @@ class Risk:
             instrument=await context.instrument(command.instrument),
             price=_reference(await context.price(command.instrument)),
             limits=limits,
-            user_id=context.user.user_id,
+            user_id=user_id,
             modifies=modified.order_id if modified else None,
             orders_last_second=activity.orders_last_second(now),
             cancels_last_second=activity.cancels_last_second(now),
@@ -130,12 +131,12 @@ class Risk:
         )
         return await _with_what_is_asked(facts, context), guards
 
-    async def binding(self, context: RequestContext, command: CreateOrder, now: float) -> Binding:
+    async def binding(self, context: RequestContext, command: CreateOrder, user_id: UUID, now: float) -> Binding:
         """The limits above the order. Kept a minute: a change raises a guard, and the commit notices."""
         known = self._bindings.setdefault(command.account_id, {})
         kept = known.get(command.strategy_id)
         if kept is None or kept[0] <= now:
-            scopes = scopes_of(context.user.user_id, command.account_id, command.strategy_id)
+            scopes = scopes_of(user_id, command.account_id, command.strategy_id)
             states = await context.runtime.store.guards(context.tenant_id, scopes)
             kept = known[command.strategy_id] = (now + KEPT_SECONDS, binding_of(states))
         return kept[1]
