@@ -32,6 +32,7 @@ from patriot.store.api import (
     Snapshot,
     Store,
     StreamId,
+    Ticket,
     VersionConflict,
 )
 from patriot.store.memory import MemoryStore
@@ -130,6 +131,30 @@ async def test_commit_refuses_any_version_but_the_newest(store: Store, expected:
         await store.commit(append(to, expected))
     assert (refused.value.stream, refused.value.expected_version) == (to, expected)
     assert len(await store.load(to)) == 2
+
+
+@pytest.mark.requirement("P2")
+async def test_commit_on_top_of_a_refused_one_is_refused_though_its_version_fits(store: Store):
+    """Another process took the version that the first wanted: the second knows a state that never was."""
+    to, first = stream(), Ticket()
+    await store.commit(append(to))
+    await store.commit(append(to, 1))
+    late, on_top = (
+        store.commit(append(to, 1, ticket=first)),
+        store.commit(append(to, 2, ticket=Ticket(), builds_on=[first])),
+    )
+    outcomes = await asyncio.gather(late, on_top, return_exceptions=True)
+    assert [type(one) for one in outcomes] == [VersionConflict, VersionConflict]
+    assert len(await store.load(to)) == 2
+
+
+async def test_commit_on_top_of_one_that_is_on_its_way_follows_it(store: Store):
+    to, first = stream(), Ticket()
+    both = (append(to, ticket=first), append(to, 1, ticket=Ticket(), builds_on=[first]))
+    await asyncio.gather(*map(store.commit, both))
+    assert first.durable
+    await store.commit(append(to, 2, builds_on=[first]))
+    assert len(await store.load(to)) == 3
 
 
 async def test_commit_refuses_a_gap_in_a_new_stream(store: Store):
