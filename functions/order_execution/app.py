@@ -29,7 +29,7 @@ Request = Literal["cancel", "modify"]
 OPENING_LOOKS, OPENING_SECONDS = 300, 0.1
 ASK_AGAIN_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 
-function = Function("order-execution", publishes=(OrderSubmitStarted, OrderSubmitUnknown))
+function = Function("order-execution", publishes=(OrderSubmitStarted, OrderSubmitUnknown), trades=True)
 
 
 class StillUnknown(Exception):

@@ -219,6 +219,10 @@ class Host:
         metrics.http(consumer, "POST", path, 200).observe(self.runtime.clock.monotonic() - started, event.correlationid)
         return verdict
 
+    @property
+    def can_trade(self) -> bool:
+        return bool(self.runtime.venues)
+
     async def start(self) -> None:
         self.broker.start()
         start_schedules((schedule for part in self.parts.all for schedule in part.schedules), self.runtime)

@@ -17,6 +17,9 @@ class Settings(BaseSettings):
         Path(".patriot"), description="where the embedded database, keys and the venue's journal lie"
     )
     database_url: str | None = Field(None, description="a PostgreSQL server of your own, as owner; empty = embedded")
+    pool_app: int = Field(8, ge=1, description="connections of this process to the database, for tenants' reads")
+    pool_system: int = Field(4, ge=1, description="and for everything else; one more writes")
+    processes: int = Field(1, ge=1, description="how many such processes share the database server")
     host: str = Field("127.0.0.1", description="address of the public edge")
     port: int = Field(8000, ge=0, le=65535, description="port of the public edge; 0 = any free one")
     venue_port: int = Field(8010, ge=0, le=65535, description="port of the built-in venue; 0 = any free one")
