@@ -113,22 +113,24 @@ class RequestContext:
 
     # --- reading ---
     async def load(self, aggregate: Aggregate[State], aggregate_id: UUID, *, in_turn: bool = False) -> Loaded[State]:
-        """The aggregate's newest state; from this process's cache where it is known.
+        """The aggregate's newest state; from this process's cache where nobody else can have written a newer one.
 
         `in_turn`: as it will be after what others who take turns at it have handed to the store (see `decide`).
         """
-        stream = StreamId(self.tenant_id, aggregate.kind, aggregate_id)
-        cached = self.runtime.states.newest(stream) if in_turn else self.runtime.states.get(stream)
-        if cached is not None and cached[0] >= self._version_told(stream):
-            return Loaded(aggregate, stream, *cached)
-        state: State | None = None
-        version = 0
-        for recorded in await self.runtime.store.load(stream):
+        stream, states = StreamId(self.tenant_id, aggregate.kind, aggregate_id), self.runtime.states
+        known = states.newest(stream) if in_turn else states.get(stream)
+        if known is not None and states.alone and known[0] >= self._version_told(stream):
+            return Loaded(aggregate, stream, *known)
+        before, state = states.get(stream) or (0, None)
+        version = before
+        for recorded in await self.runtime.store.load(stream, before):
             event = decode_event(recorded.type, recorded.schema_version, recorded.data)
             state = aggregate.fold(state, event, recorded.version, recorded.occurred_at)
             version = recorded.version
-        if version:
-            self.runtime.states.put(stream, version, state)
+        if version > before:
+            states.put(stream, version, state)
+        elif known is not None:
+            return Loaded(aggregate, stream, *known)
         return Loaded(aggregate, stream, version, state)
 
     def _version_told(self, stream: StreamId) -> int:

@@ -2,6 +2,8 @@
 
 Beside what is durable stands what is on its way: the state after commits that the store has not answered yet. Only
 those who take turns at a stream look at it (see RequestContext.decide); a commit that fails takes it away again.
+
+Where other processes write to the same store, nothing here is taken for the newest: what came after it is read.
 """
 
 from collections import OrderedDict
@@ -16,9 +18,13 @@ Coming = tuple[int, Any, Ticket]
 
 
 class StateCache:
-    """Folded aggregates, newest version each. A loser of a version race drops its entry."""
+    """Folded aggregates, newest version each. A loser of a version race drops its entry.
 
-    def __init__(self, states_max: int = STATES_MAX) -> None:
+    `alone`: no other process writes to the store, so what is known here is the newest.
+    """
+
+    def __init__(self, states_max: int = STATES_MAX, *, alone: bool = True) -> None:
+        self.alone = alone
         self._states: OrderedDict[StreamId, Entry] = OrderedDict()
         self._states_max = states_max
         self._on_their_way: dict[StreamId, Coming] = {}

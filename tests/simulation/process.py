@@ -183,6 +183,7 @@ class Process:
             random=random.Random(dice.rng.getrandbits(64)),
             secrets={},
         )
+        self.host.runtime.states.alone = network is None
         self.host.runtime.venues["paper"] = MortalVenue(venue, self.life, dice, sent)
         if network is not None:
             self.host.runtime.publisher = NetworkPublisher(network, self)
