@@ -48,12 +48,15 @@ bench: $(READY)  ## measure, against peers and limits; writes docs/benchmarks.md
 requirements: $(READY)  ## which requirement ids have a passing test, and which have none
 	$(BIN)/python -m tests.requirements $(ARGS)
 
-generate: $(READY)  ## write AsyncAPI and JSON Schemas from the contracts into schemas/generated
+generate: $(READY)  ## write what follows from the sources: AsyncAPI, JSON Schemas, the chart's parts, skaffold
 	$(BIN)/python -m schemas.asyncapi
+	$(BIN)/python -m patriot.deploy
 
 lock: $(READY)  ## resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --constraint requirements.lock \
+		--no-emit-index-url --no-header --quiet -o requirements.runtime.lock
 
 clean:  ## remove the virtual environment, caches and local data
 	rm -rf $(VENV) .patriot .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from schemas import analytics, commands, queries
+from schemas import analytics, commands, queries, risk_commands, risk_queries
 from schemas.events import EVENTS
 from schemas.reports import REPORTS
 from schemas.topics import DEAD_LETTER_SUFFIX, TOPICS, Topic
@@ -55,9 +55,9 @@ def files() -> Iterator[tuple[str, str]]:
     for folder, contracts in (("events", EVENTS), ("reports", REPORTS)):
         for name, contract in sorted(contracts.items()):
             yield f"{folder}/{name}.json", _text(_schema(contract, "serialization"))
-    for name, contract in _contracts(commands):
+    for name, contract in (*_contracts(commands), *_contracts(risk_commands)):
         yield f"commands/{name}.json", _text(_schema(contract, "validation"))
-    for name, contract in (*_contracts(queries), *_contracts(analytics)):
+    for name, contract in (*_contracts(queries), *_contracts(risk_queries), *_contracts(analytics)):
         yield f"queries/{name}.json", _text(_schema(contract, "serialization"))
 
 

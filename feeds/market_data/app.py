@@ -30,7 +30,7 @@ from schemas.types import InstrumentId, Message
 
 OPENING_LOOKS, OPENING_SECONDS = 50, 0.1
 
-feed = Feed("market-data")
+feed = Feed("market-data", on_ticks=True)
 
 
 @dataclass(slots=True)

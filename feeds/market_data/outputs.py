@@ -6,7 +6,7 @@ queue; when that is full the oldest rows are dropped and counted.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -50,8 +50,8 @@ class Outputs:
             await self._define()
         due = self._hub.collect(now, monotonic)
         await self._tell_prices(due, now)
-        await self._publish(MARKET_ORDERBOOK, [self._book(image, now) for image in due.books])
-        await self._publish(MARKET_TRADES, [*self._trades(due), *self._bars(due)])
+        await self._publish(MARKET_ORDERBOOK, lambda: [self._book(image, now) for image in due.books])
+        await self._publish(MARKET_TRADES, lambda: [*self._trades(due), *self._bars(due)])
         self._measure(due, monotonic)
         self._keep(due)
         if monotonic - self._written_at >= WRITE_SECONDS:
@@ -79,13 +79,13 @@ class Outputs:
                 self._hub.define(instrument)
 
     async def _tell_prices(self, due: Due, now: datetime) -> None:
-        messages = []
-        for price in due.prices:
-            report = price_report(price)
-            body = report.model_dump_json().encode()
-            await self._runtime.state.set(price_key(report.instrument), body, seconds=PRICE_SECONDS)
-            messages.append(self._message(PriceReport.TYPE, report.instrument, _key(now), now, body))
-        await self._publish(MARKET_PRICES, messages)
+        bodies = {price.instrument.id: price_report(price).model_dump_json().encode() for price in due.prices}
+        for identifier, body in bodies.items():
+            await self._runtime.state.set(price_key(identifier), body, seconds=PRICE_SECONDS)
+        await self._publish(
+            MARKET_PRICES,
+            lambda: [self._message(PriceReport.TYPE, one, _key(now), now, body) for one, body in bodies.items()],
+        )
 
     def _book(self, image: BookImage, now: datetime) -> CloudEvent:
         return self._message(BookReport.TYPE, image.instrument.id, _key(now), now, encode_book(image))
@@ -117,8 +117,9 @@ class Outputs:
             partitionkey=instrument_id,
         )
 
-    async def _publish(self, topic: Topic, messages: Sequence[CloudEvent]) -> None:
-        if messages:
+    async def _publish(self, topic: Topic, make: Callable[[], Sequence[CloudEvent]]) -> None:
+        """Messages are made only where somebody may hear them: in a replay nobody does."""
+        if self._runtime.publisher.is_heard(topic.name) and (messages := make()):
             await self._runtime.publisher.publish(topic.name, *messages)
 
     def _keep(self, due: Due) -> None:

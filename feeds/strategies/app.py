@@ -38,7 +38,7 @@ LOOK_SECONDS = 1.0
 
 log = structlog.get_logger()
 
-feed = Feed("strategies")
+feed = Feed("strategies", on_ticks=True)
 
 
 @cache

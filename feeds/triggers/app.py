@@ -44,7 +44,11 @@ ROWS_MAX = 10_000_000
 
 log = structlog.get_logger()
 
-feed = Feed("triggers", publishes=(OrderStopMoved, OrderTriggered, OrderCancelRequested, OrderCancelled, OrderExpired))
+feed = Feed(
+    "triggers",
+    publishes=(OrderStopMoved, OrderTriggered, OrderCancelRequested, OrderCancelled, OrderExpired),
+    on_ticks=True,
+)
 
 Decide = Callable[[Order], list[OrderEvent]]
 

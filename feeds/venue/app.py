@@ -43,7 +43,7 @@ MOUNTS: Mapping[str, Callable[..., Mount]] = {
 
 log = structlog.get_logger()
 
-feed = Feed("venue")
+feed = Feed("venue", on_ticks=True)
 
 
 class NotOpenYet(Exception):

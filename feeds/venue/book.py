@@ -28,7 +28,8 @@ class Book:
         self.reduce_only = {True: 0, False: 0}
         """How many reduce-only orders rest on the buy (True) and sell side."""
         self._engine = MatchingEngine()
-        self._owners: dict[int, Order] = {}
+        self.owners: dict[int, Order] = {}
+        """The orders of accounts that rest, by their tickets."""
         self._totals: dict[bool, dict[int, int]] = {True: {}, False: {}}
         self._external: dict[bool, dict[int, list[int]]] = {True: {}, False: {}}
         self._changed: dict[bool, set[int]] = {True: set(), False: set()}
@@ -40,7 +41,7 @@ class Book:
     def rest(self, order: Order) -> None:
         """Put what is left of an order behind all others at its price. It must not cross."""
         order.ticket = self._enter(order.is_buy, order.price_units, order.left_units)
-        self._owners[order.ticket] = order
+        self.owners[order.ticket] = order
         self.reduce_only[order.is_buy] += order.reduce_only
 
     def remove(self, order: Order, price: int = 0) -> None:
@@ -59,7 +60,7 @@ class Book:
         taken: list[Taken] = []
         for ticket, price, size in self._engine.match(buy, limit, quantity):
             self._change(not buy, price, -size)
-            maker = self._owners.get(ticket)
+            maker = self.owners.get(ticket)
             if maker is not None and ticket not in self._engine:
                 self._disown(maker)
             taken.append((maker, price, size))
@@ -68,7 +69,7 @@ class Book:
     def head(self, buy: bool, limit: int) -> Taken | None:  # noqa: FBT001
         """Return what a taker would meet first."""
         found = self._engine.head(buy, limit)
-        return None if found is None else (self._owners.get(found[0]), found[1], found[2])
+        return None if found is None else (self.owners.get(found[0]), found[1], found[2])
 
     def reach(self, buy: bool) -> int | None:  # noqa: FBT001
         """Return the price that a taker must accept to meet anything, None where nothing stands on the other side."""
@@ -77,7 +78,7 @@ class Book:
     def crossing(self, buy: bool, limit: int) -> Iterator[Taken]:  # noqa: FBT001
         """Yield what a taker would meet, first to last."""
         for ticket, price, size in self._engine.crossing(buy, limit):
-            yield self._owners.get(ticket), price, size
+            yield self.owners.get(ticket), price, size
 
     # external levels
 
@@ -185,7 +186,7 @@ class Book:
         return self._last_ticket
 
     def _disown(self, order: Order) -> None:
-        del self._owners[order.ticket]
+        del self.owners[order.ticket]
         self.reduce_only[order.is_buy] -= order.reduce_only
         order.ticket = 0
 

@@ -11,7 +11,7 @@ from feeds.venue.accounts import Account, PositionView, WalletName
 from feeds.venue.book import Book
 from feeds.venue.clearing import Clearing
 from feeds.venue.events import AccountUpdate, Events
-from feeds.venue.execution import Execution
+from feeds.venue.execution import NEVER, Execution
 from feeds.venue.liquidation import Liquidation
 from feeds.venue.market import MarketState
 from feeds.venue.statements import balance, position_view
@@ -42,7 +42,14 @@ class Cycle:
         self._dirty = dirty
         self._is_running = False
         self._reason = ""
+        self._due_ms = NEVER
         self._differences: dict[tuple[str, WalletName], int] = {}
+
+    def may_wait(self, market: MarketState) -> bool:
+        """Whether news of a book need no command: no order rests in it, nobody listens to it, nothing is due."""
+        if market.has_orders or self._events.hears_market(market.instrument.id):
+            return False
+        return self._due_ms == NEVER or self._due_ms > self._now_ms()
 
     def command(self, reason: str, differences: dict[tuple[str, WalletName], int]) -> "Cycle":
         """Frame one command: `with cycle.command(...)`; the arguments go into the account updates that it causes."""
@@ -52,7 +59,8 @@ class Cycle:
 
     def __enter__(self) -> None:
         self._execution.now_ms = self._now_ms()
-        self._due()
+        if self._due_ms <= self._execution.now_ms:
+            self._due()
         self._is_running = True
 
     def __exit__(self, refused: type[BaseException] | None, *_: object) -> None:
@@ -61,6 +69,8 @@ class Cycle:
             self._publish(self._reason, self._differences)
         finally:
             self._is_running = False
+            fundings = [market.next_funding_ms for market in self._markets.values() if market.next_funding_ms]
+            self._due_ms = min(self._execution.next_expiry_ms, *fundings, NEVER)
         if refused is None:
             self._events.deliver()
 

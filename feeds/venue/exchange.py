@@ -233,18 +233,32 @@ class Exchange(Queries):
 
     def external_book(self, news: BookSnapshot | BookDelta) -> None:
         """Set external levels of the book (rules in `feeds.venue.external`)."""
+        if self._cycle.may_wait(market := self._market(news.instrument)):
+            market.waiting().keep(news)
+            return
         with self._command("order"):
-            self._external.book(self._market(news.instrument), news)
+            self._external.book(market, news)
 
     def external_quote(self, quote: Quote) -> None:
         """Make a quote the whole external book, for sources that have no depth."""
+        if self._cycle.may_wait(market := self._market(quote.instrument)):
+            market.waiting().replace(quote)
+            return
         with self._command("order"):
-            self._external.quote(self._market(quote.instrument), quote)
+            self._external.quote(market, quote)
 
     def external_trade(self, trade: Trade) -> None:
         """Let a trade that happened elsewhere meet the resting orders, then print it as it is."""
+        market = self._market(trade.instrument)
+        if waits := self._cycle.may_wait(market):
+            market.waiting().pass_through(trade)
+            if not self._execution.minds(market, trade.price):
+                market.print_trade(trade)
+                return
         with self._command("order"):
-            self._external.trade(self._market(trade.instrument), trade)
+            if not waits:
+                self._external.trade(market, trade)
+            self._execution.print_trade(market, trade)
 
     # parts
 

@@ -30,6 +30,8 @@ _REASONS: dict[type[VenueError], Reason] = {
     ReduceOnlyRejected: Reason.REDUCE_ONLY,
     InsufficientBalance: Reason.INSUFFICIENT_BALANCE,
 }
+NEVER = 1 << 62
+"""A time in milliseconds that does not come."""
 _RECORDED = (WouldTake, FokKilled, NoLiquidity)
 
 
@@ -204,6 +206,12 @@ class Execution:
         self._events.market(trade)
         self.price_moved(market)
 
+    def minds(self, market: MarketState, price: int) -> bool:
+        """Whether a price can have consequences: it moved, and stops wait for it or positions are valued by it."""
+        if price == market.last == market.mark:
+            return False
+        return any(market.stops.values()) or bool(self._clearing.holders[market.instrument.id])
+
     def price_moved(self, market: MarketState) -> None:
         self.moved[market.instrument.id] = None
         self.revalued[market.instrument.id] = None
@@ -229,6 +237,11 @@ class Execution:
         order.status, order.reason = status, reason
         account.retire(order)
         self.tell(Change.CANCELLED if status is OrderStatus.CANCELLED else Change.EXPIRED, order)
+
+    @property
+    def next_expiry_ms(self) -> int:
+        """When the next good-till-date order may end; `NEVER` where there is none."""
+        return self._expiries[0][0] if self._expiries else NEVER
 
     def expire_due(self) -> None:
         """End the good-till-date orders whose time has come."""

@@ -5,15 +5,18 @@
   (see the queue model in `feeds.venue.book`) is used up; all fills by one trade never exceed its quantity. It also
   fills where a level of the other side appears at or through its price, up to that level's quantity.
 - External levels in the way of newer news are stale and are dropped.
+- News that no order and no listener needs yet wait (`feeds.venue.waiting`) until somebody looks at the book.
 - Known limit: where a recording shows the level's decrease before the trade that caused it, that trade counts twice
   against the queue. Exchanges send trades at once and depth in batches, so this is rare.
 """
 
 from collections.abc import Iterable
+from functools import partial
 
 from feeds.venue.clearing import Clearing, Match
 from feeds.venue.execution import Execution
 from feeds.venue.market import MarketState
+from feeds.venue.waiting import Waiting
 from patriot.protocols.market import BookDelta, BookSnapshot, Quote, Trade
 
 
@@ -23,6 +26,8 @@ class External:
     def __init__(self, clearing: Clearing, execution: Execution) -> None:
         self._clearing = clearing
         self._execution = execution
+        for market in clearing.markets.values():
+            market.catch_up = partial(self._catch_up, market)
 
     def book(self, market: MarketState, news: BookSnapshot | BookDelta) -> None:
         """Set levels to their new quantities; a snapshot also removes the levels that it does not name."""
@@ -44,12 +49,21 @@ class External:
         self._set_levels(market, asks, buy=False)
 
     def trade(self, market: MarketState, trade: Trade) -> None:
-        """Let a trade that happened elsewhere pass through the book, then print it."""
+        """Let a trade that happened elsewhere pass through the book."""
         buy = not trade.buyer_is_maker
         better = trade.price - 1 if buy else trade.price + 1
         left = self._flow(market, better, trade.quantity, buy=buy, sweep=True)
         self._flow(market, trade.price, left, buy=buy, sweep=False)
-        self._execution.print_trade(market, trade)
+
+    def _catch_up(self, market: MarketState, waiting: Waiting) -> None:
+        """Apply what waited. Nothing of ours rested meanwhile, so nothing fills."""
+        if isinstance(waiting.whole, Quote):
+            self.quote(market, waiting.whole)
+        elif waiting.whole is not None:
+            self.book(market, waiting.whole)
+        self.book(market, BookDelta(market.instrument.id, *waiting.levels, 0, 0, 0, 0))
+        for trade in waiting.trades:
+            self.trade(market, trade)
 
     def _remove_others(self, market: MarketState, named: set[int], *, buy: bool) -> None:
         self._remove(market, [price for price in market.book.external_prices(buy) if price not in named], buy=buy)

@@ -1,12 +1,14 @@
 """The market of one instrument inside the venue: book, prices, statistics, waiting stops. Rule: no money here."""
 
 from collections import deque
+from collections.abc import Callable
 from decimal import Decimal
 from heapq import heappop, heappush
 
 from feeds.venue.amounts import notional_factor, quantity_factor, rate_of
 from feeds.venue.book import Book
 from feeds.venue.orders import Order, OrderStatus, Trigger
+from feeds.venue.waiting import Waiting
 from patriot.domain.instrument import Instrument
 from patriot.domain.money import ZERO
 from patriot.protocols.market import Bar, MarkPrice, Ticker, Trade
@@ -28,6 +30,9 @@ class Stops:
             heappush(self._rising, (order.trigger_units, order.id, order.version, order))
         else:
             heappush(self._falling, (-order.trigger_units, order.id, order.version, order))
+
+    def __bool__(self) -> bool:
+        return bool(self._rising or self._falling)
 
     def due(self, price: int) -> Order | None:
         """Take out the next order that fires at `price`."""
@@ -63,7 +68,11 @@ class MarketState:
 
     def __init__(self, instrument: Instrument, dirty: dict[str, Book]) -> None:
         self.instrument = instrument
-        self.book = Book(instrument.id, dirty)
+        self.catch_up: Callable[[Waiting], None]
+        """Applies the news that waited; set by who brings news."""
+        self._book = Book(instrument.id, dirty)
+        self._orders = self._book.owners
+        self._waiting: Waiting | None = None
         self.tick_units = instrument.price_units(instrument.tick_size)
         self.lot_units = instrument.quantity_units(instrument.lot_size)
         self.notional_factor = notional_factor(instrument)
@@ -81,6 +90,29 @@ class MarketState:
         self.minutes: deque[Bar] = deque(maxlen=DAY_MINUTES)
         self.best_shown = (0, 0, 0, 0)
         self._trades_count = 0
+
+    @property
+    def book(self) -> Book:
+        """The book as of now: who looks finds the news that waited in it."""
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self.catch_up(waiting)
+        return self._book
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether orders of accounts rest in the book."""
+        return bool(self._orders)
+
+    def waiting(self) -> Waiting:
+        """Where news may wait while no orders rest; what has waited too long is applied first."""
+        waiting = self._waiting
+        if waiting is not None:
+            if not waiting.is_full:
+                return waiting
+            _ = self.book
+        self._waiting = waiting = Waiting()
+        return waiting
 
     def next_trade_id(self) -> int:
         self._trades_count += 1

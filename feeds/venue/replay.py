@@ -14,6 +14,7 @@ are dropped (`gaps` counts), and the book grows again from what comes. Quotes co
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 from feeds.venue.exchange import Exchange
 from patriot.protocols.market import BookDelta, BookSnapshot, Market, MarkPrice, Quote, Trade
@@ -48,6 +49,13 @@ class Replay:
         self._clock = clock
         self._listed = {instrument.id for instrument in exchange.instruments}
         self._sequences: dict[str, int] = {}
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            BookSnapshot: self._snapshot,
+            BookDelta: self._delta,
+            Quote: self._quote,
+            Trade: exchange.external_trade,
+            MarkPrice: exchange.set_mark,
+        }
 
     def apply(self, event: Market) -> None:
         """Apply one event; tickers and bars say nothing new and are passed over."""
@@ -56,21 +64,17 @@ class Replay:
         self.applied += 1
         if self._clock is not None and not isinstance(event, BookSnapshot):
             self._clock.move_to(_time_of(event))
-        match event:
-            case BookSnapshot():
-                self._sequences[event.instrument] = event.sequence
-                self._exchange.external_book(event)
-            case BookDelta():
-                self._delta(event)
-            case Quote():
-                if event.instrument not in self._sequences:
-                    self._exchange.external_quote(event)
-            case Trade():
-                self._exchange.external_trade(event)
-            case MarkPrice():
-                self._exchange.set_mark(event)
-            case _:
-                pass
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def _snapshot(self, snapshot: BookSnapshot) -> None:
+        self._sequences[snapshot.instrument] = snapshot.sequence
+        self._exchange.external_book(snapshot)
+
+    def _quote(self, quote: Quote) -> None:
+        if quote.instrument not in self._sequences:
+            self._exchange.external_quote(quote)
 
     def _delta(self, delta: BookDelta) -> None:
         last = self._sequences.get(delta.instrument)

@@ -9,7 +9,7 @@ from patriot.runtime.credentials import seal
 from patriot.runtime.decision import Change, Loaded, Proposal
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import not_found
-from patriot.store.api import Row
+from patriot.store.api import GuardChange, Row
 from schemas.commands import FundAccount, LinkAccount
 from schemas.events import AccountDeactivated, AccountFunded, AccountLinked
 from schemas.queries import AccountView
@@ -64,11 +64,13 @@ async def deactivate(account_id: UUID, context: Context) -> AccountView:
         events = [event] if loaded.state.active else []
         row = {"id": account_id, "is_active": False, "stream_version": loaded.version + 1}
         view = _view_of(loaded.state).model_copy(update={"active": False})
-        return Proposal([Change(loaded, events)], view, rows=[Row("user_accounts", row)] if events else [])
+        # every process keeps the account for a while; orders judged on what it keeps now fail in their commit
+        raises = [GuardChange(f"account:{account_id}")]
+        return Proposal(
+            [Change(loaded, events)], view, rows=[Row("user_accounts", row)] if events else [], raises=raises
+        )
 
     answer = await context.decide(propose)
-    # every process keeps the account for a while; orders judged on what it keeps now fail in their commit
-    await context.runtime.store.set_guard(context.origin, f"account:{account_id}")
     context.runtime.references.forget_account(context.tenant_id, account_id)
     return answer
 

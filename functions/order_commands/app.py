@@ -7,25 +7,25 @@ with everything that the order writes. Cancels pass no gate.
 from uuid import UUID
 
 from functions.order_commands import closing, placing
-from functions.order_commands.receipts import own, receipt_of
-from patriot.domain.order_commands import request_modify
+from functions.order_commands.receipts import receipt_of
 from patriot.runtime.aggregates import ORDER
-from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.function import Context, Function
+from patriot.runtime.risk import with_fresh_limits
 from schemas.commands import CancelOrders, ClosePositions, CreateOrder, CreateOrderList, ModifyOrder
 from schemas.events import OrderCancelled, OrderCancelRequested, OrderCreated, OrderModified, OrderModifyRequested
 from schemas.queries import OrderListReceipt, OrderReceipt, OrderReceipts
+from schemas.risk_events import RiskDenied
 
 function = Function(
     "order-commands",
-    publishes=(OrderCreated, OrderModifyRequested, OrderModified, OrderCancelRequested, OrderCancelled),
+    publishes=(OrderCreated, OrderModifyRequested, OrderModified, OrderCancelRequested, OrderCancelled, RiskDenied),
 )
 
 
 @function.post("/orders", status_code=201, needs="orders:create", idempotent=True)
 async def create_order(command: CreateOrder, context: Context) -> OrderReceipt:
     """Validate, check the risk, reserve, and make the order durable. Its execution follows in events."""
-    return await placing.place(command, context.uuid(), context)
+    return await with_fresh_limits(lambda: placing.place(command, context.uuid(), context))
 
 
 @function.invoked("/orders/{order_id}/place")
@@ -34,30 +34,19 @@ async def place_order(order_id: UUID, command: CreateOrder, context: Context) ->
     known = await context.load(ORDER, order_id)
     if known.state is not None:
         return receipt_of(known, 0, context)
-    return await placing.place(command, order_id, context)
+    return await with_fresh_limits(lambda: placing.place(command, order_id, context))
 
 
 @function.post("/order-lists", status_code=201, needs="orders:create", idempotent=True)
 async def create_list(command: CreateOrderList, context: Context) -> OrderListReceipt:
     """Create a bracket, an oco or an oto list: all of its orders in one commit, or none."""
-    return await placing.place_list(context.uuid(), command.kind, command.orders, context)
+    return await with_fresh_limits(lambda: placing.place_list(context.uuid(), command.kind, command.orders, context))
 
 
 @function.patch("/orders/{order_id}", needs="orders:modify", idempotent=True)
 async def modify_order(order_id: UUID, command: ModifyOrder, context: Context) -> OrderReceipt:
     """Ask for another quantity, price or both. The venue's answer follows in events."""
-    request_id = context.uuid()
-    loaded = await own(order_id, context)
-    assert loaded.state is not None
-    reservation, guards = await placing.reservation_after(loaded.state, command, context)
-
-    async def propose() -> Proposal[OrderReceipt]:
-        current = await own(order_id, context)
-        assert current.state is not None
-        events = request_modify(current.state, command, request_id=request_id, reservation=reservation)
-        return Proposal([Change(current, events)], receipt_of(current, len(events), context), guards)
-
-    return await context.decide(propose)
+    return await with_fresh_limits(lambda: placing.modify(order_id, command, context))
 
 
 @function.delete("/orders/{order_id}", needs="orders:cancel", idempotent=True)

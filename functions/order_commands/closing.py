@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from functions.order_commands import placing
-from functions.order_commands.receipts import own, receipt_of
+from functions.order_commands.receipts import own, receipt_of, state_of
 from patriot.domain.money import round_down
 from patriot.domain.order import Order
 from patriot.domain.order_commands import request_cancel
@@ -21,6 +21,7 @@ from patriot.runtime.aggregates import POSITION
 from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Change, Loaded, Proposal
 from patriot.runtime.problem import not_found
+from patriot.runtime.risk import Risk
 from patriot.store.api import VersionConflict
 from schemas.commands import CancelOrders, ClosePositions, CreateOrder
 from schemas.queries import OrderReceipt, OrderReceipts
@@ -32,6 +33,8 @@ ENDING_LOOKS, ENDING_SECONDS = 20, 0.05
 
 async def cancel(order_id: UUID, context: RequestContext) -> OrderReceipt:
     """Ask for the end of one order."""
+    order = state_of(await own(order_id, context))
+    Risk.of(context.runtime).count_cancel(order.account_id, context.runtime.clock.monotonic())
 
     async def propose() -> Proposal[OrderReceipt]:
         loaded = await own(order_id, context)
@@ -47,7 +50,7 @@ async def cancel_list(list_id: UUID, context: RequestContext) -> OrderReceipts:
 
     async def propose() -> Proposal[OrderReceipts]:
         members = await _members(list_id, context)
-        changes = [Change(one, request_cancel(_state(one), "its list was cancelled by the user")) for one in members]
+        changes = [Change(one, request_cancel(state_of(one), "its list was cancelled by the user")) for one in members]
         receipts = [receipt_of(one.loaded, len(one.events), context) for one in changes]
         return Proposal(changes, OrderReceipts(orders=tuple(receipts)))
 
@@ -121,15 +124,10 @@ def _where(command: ClosePositions) -> dict[str, Any]:
 
 async def _members(list_id: UUID, context: RequestContext) -> list[Loaded[Order]]:
     first = await own(member_id(list_id, 0), context)
-    link = _state(first).link
+    link = state_of(first).link
     if link is None:
         raise not_found("order list", list_id)
     return [first] + [await own(member_id(list_id, number), context) for number in range(1, link.size)]
-
-
-def _state(loaded: Loaded[Order]) -> Order:
-    assert loaded.state is not None, "it was found"
-    return loaded.state
 
 
 def _without_key(context: RequestContext) -> RequestContext:

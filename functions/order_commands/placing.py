@@ -4,25 +4,25 @@ Members of a list that wait for another are judged by the rules about the order 
 when they may be sent, for until then there is nothing that they would add.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
 
+from functions.order_commands.receipts import own, receipt_of, state_of
 from patriot.domain.emulation import emulations
-from patriot.domain.order import Order, Reservation
-from patriot.domain.order_commands import as_command, create
+from patriot.domain.order import Reservation
+from patriot.domain.order_commands import as_command, create, request_modify
 from patriot.domain.order_lists import links, member_id, reserving, slices
-from patriot.domain.risk.context import Approved, Denied, RiskContext, Stage
-from patriot.domain.risk.evaluate import evaluate
+from patriot.domain.risk.context import RiskContext, Stage
 from patriot.runtime.aggregates import ORDER
 from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.problem import ProblemError
 from patriot.runtime.projections import order_row
-from patriot.runtime.risk import AT_COMMIT, Risk, judge
-from patriot.store.api import Guard, GuardFailed, Row
+from patriot.runtime.risk import AT_COMMIT, Risk, decide_judged, judge
+from patriot.store.api import Guard, Row
 from schemas.commands import CreateOrder, ModifyOrder
 from schemas.events import OrderCreated
 from schemas.queries import OrderListReceipt, OrderReceipt
@@ -51,6 +51,7 @@ class Judged:
     wanted: Wanted
     event: OrderCreated
     facts: RiskContext
+    maxima: Mapping[str, Decimal]
 
 
 async def place(command: CreateOrder, order_id: UUID, context: RequestContext) -> OrderReceipt:
@@ -94,7 +95,7 @@ def _slices(command: CreateOrder) -> list[CreateOrder]:
 
 async def _judged(wanted: Wanted, context: RequestContext) -> tuple[Judged, tuple[Guard, ...]]:
     facts, guards = await Risk.of(context.runtime).facts(context, wanted.command)
-    verdict = judge(facts) if wanted.reserves else _judge_waiting(facts)
+    verdict = judge(facts, AT_COMMIT if wanted.reserves else ABOUT_THE_ORDER)
     (event,) = create(
         wanted.command,
         order_id=wanted.order_id,
@@ -104,14 +105,7 @@ async def _judged(wanted: Wanted, context: RequestContext) -> tuple[Judged, tupl
         emulated=emulations(wanted.command, facts.known_instrument, wanted.link),
         link=wanted.link,
     )
-    return Judged(wanted, event, facts), guards
-
-
-def _judge_waiting(facts: RiskContext) -> Approved:
-    verdict = evaluate(facts, ABOUT_THE_ORDER)
-    if isinstance(verdict, Denied):
-        raise ProblemError(422, verdict.code, verdict.reason, [(verdict.field, verdict.reason)])
-    return verdict
+    return Judged(wanted, event, facts, verdict.maxima), guards
 
 
 async def _commit(
@@ -119,30 +113,28 @@ async def _commit(
 ) -> Receipt:
     async def propose() -> Proposal[Receipt]:
         changes = [Change(context.new(ORDER, one.wanted.order_id), [one.event]) for one in judged]
-        return Proposal(changes, receipt, guards, rows=_rows(judged, context))
+        maxima = {name: maximum for one in judged for name, maximum in one.maxima.items()}
+        return Proposal(changes, receipt, guards, rows=_rows(judged, context), maxima=maxima)
 
-    risk, account_id = Risk.of(context.runtime), judged[0].wanted.command.account_id
-    try:
-        answer = await context.decide(propose)
-    except GuardFailed:
-        risk.forget_limits(account_id)
-        context.runtime.references.forget_account(context.tenant_id, account_id)
-        raise
-    for one in judged:
-        if one.wanted.reserves:
-            risk.count(one.facts, context.runtime.clock.monotonic())
-    return answer
+    reserving_first = sorted(judged, key=lambda one: not one.wanted.reserves)
+    return await decide_judged(context, propose, [one.facts for one in reserving_first])
 
 
-async def reservation_after(
-    order: Order, command: ModifyOrder, context: RequestContext
-) -> tuple[Reservation, tuple[Guard, ...]]:
-    """What an order will have to hold once it is modified; what waits for its turn holds nothing."""
+async def modify(order_id: UUID, command: ModifyOrder, context: RequestContext) -> OrderReceipt:
+    """Judged as it will be. What waits for its turn holds nothing until then."""
+    request_id, order = context.uuid(), state_of(await own(order_id, context))
     facts, guards = await Risk.of(context.runtime).facts(context, as_command(order, command), order)
-    if order.waits_for and not order.reserved.amount:
-        _judge_waiting(facts)
-        return order.reserved, guards
-    return judge(facts).reservation, guards
+    waits = bool(order.waits_for) and not order.reserved.amount
+    verdict = judge(facts, ABOUT_THE_ORDER if waits else AT_COMMIT)
+    reservation = order.reserved if waits else verdict.reservation
+
+    async def propose() -> Proposal[OrderReceipt]:
+        current = await own(order_id, context)
+        events = request_modify(state_of(current), command, request_id=request_id, reservation=reservation)
+        receipt = receipt_of(current, len(events), context)
+        return Proposal([Change(current, events)], receipt, guards, maxima=verdict.maxima)
+
+    return await decide_judged(context, propose, [facts])
 
 
 def _receipt(judged: Judged, context: RequestContext) -> OrderReceipt:

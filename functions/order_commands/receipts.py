@@ -18,6 +18,11 @@ async def own(order_id: UUID, context: RequestContext) -> Loaded[Order]:
     return loaded
 
 
+def state_of(loaded: Loaded[Order]) -> Order:
+    assert loaded.state is not None, "it was found"
+    return loaded.state
+
+
 def receipt_of(loaded: Loaded[Order], events: int, context: RequestContext) -> OrderReceipt:
     """As of `events` after what was loaded; the status is that of before, until the venue has answered."""
     order = loaded.state

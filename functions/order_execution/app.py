@@ -16,7 +16,6 @@ from patriot.domain.venue import Accepted, OrderRef, Outcome, Unknown, VenueAdap
 from patriot.runtime.aggregates import ORDER
 from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.function import Context, Function
-from patriot.runtime.problem import not_found
 from schemas.events import (
     OrderCancelRequested,
     OrderModifyRequested,
@@ -30,7 +29,7 @@ Request = Literal["cancel", "modify"]
 OPENING_LOOKS, OPENING_SECONDS = 300, 0.1
 ASK_AGAIN_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 
-function = Function("order-execution", publishes=(OrderSubmitStarted, OrderSubmitUnknown))
+function = Function("order-execution", publishes=(OrderSubmitStarted, OrderSubmitUnknown), trades=True)
 
 
 class StillUnknown(Exception):
@@ -94,16 +93,6 @@ async def modify(event: OrderModifyRequested, context: Context) -> None:
         await context.publish_reports(order.user_id, [modified, *state])
     else:
         await _report_request(order, "modify", outcome, context)
-
-
-@function.invoked("/orders/{order_id}/resolve")
-async def resolve(order_id: UUID, context: Context) -> None:
-    """Ask the venue about one order and report what it proves (reconciliation calls this)."""
-    loaded = await context.load(ORDER, order_id)
-    if loaded.state is None:
-        raise not_found("order", order_id)
-    if loaded.state.attempt:
-        await _resolved(loaded.state, context)
 
 
 async def _start(order_id: UUID, context: Context) -> tuple[Order, bool]:

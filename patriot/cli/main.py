@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from patriot import __version__
-from patriot.cli import accounts, operate, order_lists, orders, recordings, report, watch
+from patriot.cli import accounts, operate, order_lists, orders, recordings, report, simulate, watch
 from patriot.cli.common import State
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ watch.register(app)
 app.add_typer(accounts.app, name="accounts")
 recordings.register(app)
 report.register(app)
+simulate.register(app)
 
 
 def _version(asked: bool) -> None:

@@ -20,6 +20,7 @@ def up(
     demo: Annotated[bool, typer.Option(help="Make the demo user, account, strategy and first order.")] = True,
     plain: Annotated[bool, typer.Option("--plain", help="Print lines instead of the live screen.")] = False,
     seconds: Annotated[float | None, typer.Option(help="Stop by itself after so long.")] = None,
+    dapr: Annotated[bool, typer.Option("--dapr", help="Every part a process beside its own Dapr sidecar.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run the platform: market, orders, portfolio. Ctrl-C stops everything, the database too."""
@@ -28,7 +29,19 @@ def up(
 
     given = {"seed": seed, "port": port, "market": "live" if live else None, "demo": None if demo else False}
     state = state_of(context, as_json)
-    running.up(state, {name: value for name, value in given.items() if value is not None}, seconds, plain=plain)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    running.up(state, chosen, seconds, plain=plain, dapr=dapr)
+
+
+def serve(
+    context: typer.Context,
+    parts: Annotated[list[str], typer.Argument(help="Functions and feeds; the first gives the app its id.")],
+) -> None:
+    """Serve some parts beside a Dapr sidecar: one process of a cluster."""
+    listen()
+    from patriot.cli import running
+
+    running.serve_parts(state_of(context, as_json=False), parts)
 
 
 def listen() -> None:
@@ -89,5 +102,5 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    for command in (up, doctor, migrate, rebuild):
+    for command in (up, serve, doctor, migrate, rebuild):
         app.command()(command)

@@ -7,7 +7,7 @@ stderr, and to a file in the data folder while the screen is shown.
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,6 +24,8 @@ from patriot.cli.screen import follow, watch
 from patriot.cli.session import Session, load, save
 from patriot.cli.view import View
 from patriot.protocols.errors import ProtocolError
+from patriot.runtime.dapr.components import ComponentsError
+from patriot.runtime.dapr.processes import NotReady, ToolMissing
 from patriot.runtime.demo import Demo
 from patriot.runtime.platform import Platform, platform
 from patriot.runtime.settings import Settings
@@ -34,10 +36,21 @@ from patriot.store.place import EmbeddedError
 from patriot.telemetry.logs import Format, configure_logs
 
 LOG_FILE = "patriot.log"
-START_ERRORS = (AlreadyRuns, EmbeddedError, MigrationRefused, StoreError, SecurityError, ProtocolError, OSError)
+START_ERRORS = (
+    AlreadyRuns,
+    ComponentsError,
+    EmbeddedError,
+    MigrationRefused,
+    NotReady,
+    OSError,
+    ProtocolError,
+    SecurityError,
+    StoreError,
+    ToolMissing,
+)
 
 
-def up(state: State, given: Mapping[str, Any], seconds: float | None, *, plain: bool) -> None:
+def up(state: State, given: Mapping[str, Any], seconds: float | None, *, plain: bool, dapr: bool = False) -> None:
     """Run until a signal, or for so many seconds."""
     settings = settings_of(state, given)
     on_screen = console.is_terminal and not plain and not state.as_json
@@ -46,9 +59,38 @@ def up(state: State, given: Mapping[str, Any], seconds: float | None, *, plain: 
             require_free(settings.host, settings.port, "PATRIOT_PORT")
             if settings.execution == "wire":
                 require_free("127.0.0.1", settings.venue_port, "PATRIOT_VENUE_PORT")
-            run = Run(settings, set_log_level, as_json=state.as_json, on_screen=on_screen)
+            opened = _runtime(dapr=dapr)(settings)
+            run = Run(settings, opened, set_log_level, as_json=state.as_json, on_screen=on_screen)
             asyncio.run(run.until_stopped(seconds))
     except START_ERRORS as error:
+        fail(_reason(error), REFUSED, as_json=state.as_json)
+
+
+def _runtime(*, dapr: bool) -> Callable[[Settings], contextlib.AbstractAsyncContextManager[Platform]]:
+    if not dapr:
+        return platform
+    from patriot.runtime.dapr.machine import dapr_platform
+
+    return dapr_platform
+
+
+def serve_parts(state: State, parts: Sequence[str]) -> None:
+    """Serve until a signal."""
+    from patriot.runtime.dapr.serve import ServeError, serve
+    from patriot.runtime.dapr.sidecar import SidecarError
+
+    settings = settings_of(state, {})
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for name in STOP_SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        await serve(parts, settings, stop)
+
+    configure_logs(level=settings.log_level, form=settings.log_format)
+    try:
+        asyncio.run(run())
+    except (*START_ERRORS, ServeError, SidecarError) as error:
         fail(_reason(error), REFUSED, as_json=state.as_json)
 
 
@@ -65,9 +107,16 @@ class Run:
     """One run of the platform, from the first signal handler to the last word."""
 
     def __init__(
-        self, settings: Settings, set_log_level: Callable[[str], None], *, as_json: bool, on_screen: bool
+        self,
+        settings: Settings,
+        opened: contextlib.AbstractAsyncContextManager[Platform],
+        set_log_level: Callable[[str], None],
+        *,
+        as_json: bool,
+        on_screen: bool,
     ) -> None:
         self._settings = settings
+        self._opened = opened
         self._set_log_level = set_log_level
         self._as_json = as_json
         self._on_screen = on_screen
@@ -94,7 +143,7 @@ class Run:
 
     async def _serve(self) -> None:
         with self._spinner() as spinner:
-            async with platform(self._settings) as running:
+            async with self._opened as running:
                 demo = await self._prepare(running)
                 self._is_up = True
                 spinner.stop()

@@ -140,9 +140,12 @@ def _fill(order: Order, report: VenueReport) -> list[OrderEvent]:
 
 
 def _proved_modification(order: Order, report: VenueReport) -> list[OrderEvent]:
-    """A fill that tells the quantity that we asked for proves that the modification was done."""
+    """A fill that tells the quantity or price that we asked for proves that the modification was done."""
     pending = order.pending_modify
-    if pending is None or report.quantity != pending.quantity or pending.quantity == order.quantity:
+    if pending is None or report.quantity != pending.quantity:
+        return []
+    at_price = report.price is not None and report.price == pending.price != order.price
+    if pending.quantity == order.quantity and not at_price:
         return []
     return [_modification(order, pending.quantity, pending.price)]
 

@@ -61,6 +61,7 @@ class Broker:
         self._clock = clock
         self._limits = limits or BrokerLimits()
         self._routes: dict[tuple[str, str], list[Route]] = {}
+        self._heard: set[str] = set()
         self._lanes: dict[LaneKey, Lane] = {}
         self._turns, self._awaited = Turns(), Turns()
         self._in_flight: set[str] = set()
@@ -91,6 +92,7 @@ class Broker:
                 kind, path = rule["match"].split('"')[1], rule["path"]
                 route = Route(consumer, path, shows, path in newest)
                 self._routes.setdefault((subscription["topic"], kind), []).append(route)
+                self._heard.add(subscription["topic"])
 
     def start(self) -> None:
         workers = [self._work(turns) for turns in (self._turns, self._awaited) for _ in range(self._limits.concurrency)]
@@ -111,6 +113,9 @@ class Broker:
         waits = [self._enqueue(known, message) for message in messages]
         if known.durable:
             await asyncio.gather(*(wait for wait in waits if wait is not None))
+
+    def is_heard(self, topic: str) -> bool:
+        return topic in self._heard
 
     def publish_recorded(self, events: Sequence[RecordedEvent]) -> None:
         for event in events:

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from patriot.store.api import Origin, RecordedEvent, StreamId
+from schemas.reports import BalanceReport, VenueReport
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/cloudevents+json"
@@ -120,5 +121,25 @@ def from_recorded(event: RecordedEvent, key: str) -> CloudEvent:
         aggregatetype=event.stream.kind,
         streamversion=event.version,
         schemaversion=event.schema_version,
+        partitionkey=key,
+    )
+
+
+def from_report(
+    report: VenueReport | BalanceReport, identifier: str, *, now: datetime, service: str, origin: Origin, key: str
+) -> CloudEvent:
+    """A report is told by `service`, whoever caused it."""
+    subject = getattr(report, "order_id", None) or report.account_id
+    return CloudEvent(
+        id=identifier,
+        source=f"/patriot/{service}",
+        type=report.TYPE,
+        time=now,
+        data=msgspec.Raw(report.model_dump_json().encode()),
+        subject=str(subject),
+        tenantid=str(origin.tenant_id),
+        correlationid=origin.correlation_id,
+        causationid=origin.causation_id,
+        actor=f"service:{service}",
         partitionkey=key,
     )

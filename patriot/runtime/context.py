@@ -12,16 +12,27 @@ from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
-import msgspec
 from pydantic import BaseModel
 
 from patriot.domain.instrument import Instrument
-from patriot.runtime.cloudevent import CloudEvent
-from patriot.runtime.decision import Aggregate, Decision, Loaded, Proposal, after, writes_nothing, writes_of
+from patriot.runtime.cloudevent import CloudEvent, from_report
+from patriot.runtime.decision import (
+    After,
+    Aggregate,
+    Decision,
+    Loaded,
+    Proposal,
+    after,
+    new_event,
+    quotas_of,
+    writes_nothing,
+    writes_of,
+)
 from patriot.runtime.ports import Response, Runtime
 from patriot.runtime.problem import ProblemError, forbidden, not_found, unauthenticated
 from patriot.security.roles import Identity
 from patriot.store.api import (
+    Append,
     Commit,
     IdempotencyRecord,
     Inbox,
@@ -29,9 +40,11 @@ from patriot.store.api import (
     Query,
     Row,
     StreamId,
+    Ticket,
     VersionConflict,
 )
 from patriot.telemetry.correlation import new_correlation_id
+from schemas.events import Event
 from schemas.reports import BalanceReport, PriceReport, VenueReport
 from schemas.topics import TOPIC_OF
 from schemas.upcasters import decode_event
@@ -100,22 +113,24 @@ class RequestContext:
 
     # --- reading ---
     async def load(self, aggregate: Aggregate[State], aggregate_id: UUID, *, in_turn: bool = False) -> Loaded[State]:
-        """The aggregate's newest state; from this process's cache where it is known.
+        """The aggregate's newest state; from this process's cache where nobody else can have written a newer one.
 
         `in_turn`: as it will be after what others who take turns at it have handed to the store (see `decide`).
         """
-        stream = StreamId(self.tenant_id, aggregate.kind, aggregate_id)
-        cached = self.runtime.states.newest(stream) if in_turn else self.runtime.states.get(stream)
-        if cached is not None and cached[0] >= self._version_told(stream):
-            return Loaded(aggregate, stream, *cached)
-        state: State | None = None
-        version = 0
-        for recorded in await self.runtime.store.load(stream):
+        stream, states = StreamId(self.tenant_id, aggregate.kind, aggregate_id), self.runtime.states
+        known = states.newest(stream) if in_turn else states.get(stream)
+        if known is not None and states.alone and known[0] >= self._version_told(stream):
+            return Loaded(aggregate, stream, *known)
+        before, state = states.get(stream) or (0, None)
+        version = before
+        for recorded in await self.runtime.store.load(stream, before):
             event = decode_event(recorded.type, recorded.schema_version, recorded.data)
             state = aggregate.fold(state, event, recorded.version, recorded.occurred_at)
             version = recorded.version
-        if version:
-            self.runtime.states.put(stream, version, state)
+        if version > before:
+            states.put(stream, version, state)
+        elif known is not None:
+            return Loaded(aggregate, stream, *known)
         return Loaded(aggregate, stream, version, state)
 
     def _version_told(self, stream: StreamId) -> int:
@@ -166,8 +181,10 @@ class RequestContext:
     async def publish_reports(self, user_id: UUID, reports: Sequence[VenueReport | BalanceReport]) -> None:
         """Return when the reports are safe."""
         for report in reports:
-            topic = TOPIC_OF[report.TYPE].name
-            await self.runtime.publisher.publish(topic, self._message(report, user_id))
+            told = from_report(
+                report, str(self.uuid()), now=self.now(), service=self.service, origin=self.origin, key=str(user_id)
+            )
+            await self.runtime.publisher.publish(TOPIC_OF[report.TYPE].name, told)
 
     async def invoke(self, app_id: str, method: str, path: str, body: bytes = b"") -> Response:
         """Call another part on behalf of this context's user."""
@@ -175,29 +192,13 @@ class RequestContext:
         headers |= {"x-correlation-id": self.origin.correlation_id}
         return await self.runtime.invoker.invoke(app_id, method, path, body, headers=headers)
 
-    def _message(self, report: VenueReport | BalanceReport, user_id: UUID) -> CloudEvent:
-        subject = getattr(report, "order_id", None) or report.account_id
-        return CloudEvent(
-            id=str(self.uuid()),
-            source=f"/patriot/{self.service}",
-            type=report.TYPE,
-            time=self.now(),
-            data=msgspec.Raw(report.model_dump_json().encode()),
-            subject=str(subject),
-            tenantid=str(self.tenant_id),
-            correlationid=self.origin.correlation_id,
-            causationid=self.origin.causation_id,
-            actor=f"service:{self.service}",
-            partitionkey=str(user_id),
-        )
-
     # --- deciding ---
     async def decide(self, propose: Callable[[], Awaitable[Proposal[Result]]], turn: Hashable | None = None) -> Result:
         """Load, decide, commit; on a lost race again. Returns the proposal's result once it is durable.
 
         `propose` must be pure apart from `load`: it runs once per attempt. Those who name the same `turn` propose one
         after the other, each on top of what the one before has handed to the store, without waiting for its disk. If
-        that commit fails, so do those on top of it, by their versions, and they decide again.
+        that commit fails, so do those on top of it, and they decide again.
         """
         for attempt in range(1, DECIDE_ATTEMPTS_MAX + 1):
             decision = await (self._decided(propose) if turn is None else self._decided_in_turn(propose, turn))
@@ -216,20 +217,25 @@ class RequestContext:
             return decision.proposal.result
         raise AssertionError("unreachable")
 
-    async def _decided(self, propose: Callable[[], Awaitable[Proposal[Result]]]) -> Decision[Result]:
+    async def _decided(
+        self, propose: Callable[[], Awaitable[Proposal[Result]]], ticket: Ticket | None = None
+    ) -> Decision[Result]:
         proposal = await propose()
-        commit = self._commit(proposal)
+        now = self.now()
+        states = after(proposal.changes, now)
+        commit = self._commit(proposal, states, now, ticket)
         if writes_nothing(commit):
             return Decision(proposal, (), None)
-        return Decision(proposal, after(proposal.changes, commit.occurred_at), self.runtime.store.commit(commit))
+        return Decision(proposal, states, self.runtime.store.commit(commit))
 
     async def _decided_in_turn(
         self, propose: Callable[[], Awaitable[Proposal[Result]]], turn: Hashable
     ) -> Decision[Result]:
         async with self.runtime.locks.hold(turn):
-            decision = await self._decided(propose)
+            ticket = Ticket()
+            decision = await self._decided(propose, ticket)
             for loaded, version, state in decision.after:
-                self.runtime.states.put_on_its_way(loaded.stream, version, state)
+                self.runtime.states.put_on_its_way(loaded.stream, version, state, ticket)
             if decision.recorded is not None:
                 decision.recorded = asyncio.ensure_future(decision.recorded)  # tasks start in order: so do the commits
         return decision
@@ -241,21 +247,25 @@ class RequestContext:
             else:
                 self.runtime.states.drop_on_its_way(change.loaded.stream)
 
-    async def remember(self, status: int, response: bytes) -> None:
-        """Keep the answer of a refused idempotent request, so that its repetition is refused alike.
-
-        Raises DuplicateRequest when the key was answered before.
+    async def remember(self, status: int, response: bytes, witness: Event | None = None) -> None:
+        """Keep the answer of an idempotent request, so that its repetition is answered alike, and the event that a
+        refusal leaves. Raises DuplicateRequest when the key was answered before.
         """
         record = self._record(status, response)
-        if record is not None:
-            await self.runtime.store.commit(Commit(self.origin, self.now(), idempotency=record))
+        appends = [self._alone(witness)] if witness else []
+        if record is not None or appends:
+            commit = Commit(self.origin, self.now(), appends, idempotency=record)
+            self.runtime.publisher.publish_recorded(await self.runtime.store.commit(commit))
+
+    def _alone(self, event: Event) -> Append:
+        """An event that is a stream of its own: nothing precedes it or follows from it."""
+        return Append(StreamId(self.tenant_id, event.STREAM, self.uuid()), 0, [new_event(event)])
 
     async def write(self, rows: Sequence[Row], inbox: Inbox | None = None) -> None:
         """Write read-model rows, without events."""
         await self.runtime.store.commit(Commit(self.origin, self.now(), rows=rows, inbox=inbox))
 
-    def _commit(self, proposal: Proposal[Any]) -> Commit:
-        now = self.now()
+    def _commit(self, proposal: Proposal[Any], states: Sequence[After], now: datetime, ticket: Ticket | None) -> Commit:
         appends, balances, rows = writes_of(proposal.changes, now)
         return Commit(
             self.origin,
@@ -264,9 +274,13 @@ class RequestContext:
             balances,
             [*proposal.rows, *rows],
             proposal.guards,
+            proposal.raises,
+            quotas_of(states, proposal.maxima),
             proposal.inbox,
             self._record_of(proposal.result),
             proposal.lease,
+            ticket=ticket,
+            builds_on=[change.loaded.builds_on for change in proposal.changes if change.loaded.builds_on is not None],
         )
 
     def _record_of(self, result: object) -> IdempotencyRecord | None:

@@ -3,25 +3,30 @@
 Rule: an event's postings and holds become ledger lines and balance changes here and nowhere else.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid5
 
 from patriot.domain.balances import changes_of
 from patriot.domain.ledger import entries_of
+from patriot.domain.quotas import difference
 from patriot.store.api import (
     Append,
     BalanceChange,
     Commit,
     Guard,
+    GuardChange,
     Inbox,
     LeaseCheck,
     NewEvent,
+    QuotaChange,
     RecordedEvent,
     Row,
     StreamId,
+    Ticket,
 )
 from schemas.events import Event, MoneyEvent
 
@@ -39,12 +44,20 @@ class Aggregate(Generic[State]):
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Generic[State]):
-    """An aggregate as of `version`; version 0 and state None where the stream does not exist."""
+    """An aggregate as of `version`; version 0 and state None where the stream does not exist.
+
+    `builds_on`: the commit of this process that led here, where it is not known to be durable yet.
+    """
 
     aggregate: Aggregate[State]
     stream: StreamId
     version: int
     state: State | None
+    builds_on: Ticket | None = None
+
+
+After = tuple[Loaded[Any], int, Any]
+"""What was loaded, and the version and state that its change leads to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,8 @@ class Proposal(Generic[Result]):
     rows: Sequence[Row] = ()
     inbox: Inbox | None = None
     lease: LeaseCheck | None = None
+    raises: Sequence[GuardChange] = ()
+    maxima: Mapping[str, Decimal] = field(default_factory=dict)  # of the quotas that the changes use
 
 
 @dataclass(slots=True)
@@ -72,12 +87,12 @@ class Decision(Generic[Result]):
     """A proposal on its way into the store: the states it leads to, and the store's answer; None: nothing to write."""
 
     proposal: Proposal[Result]
-    after: Sequence[tuple[Loaded[Any], int, Any]]
+    after: Sequence[After]
     recorded: Awaitable[Sequence[RecordedEvent]] | None
 
 
-def after(changes: Sequence[Change], when: datetime) -> list[tuple[Loaded[Any], int, Any]]:
-    """What was loaded, and the version and state that its change leads to."""
+def after(changes: Sequence[Change], when: datetime) -> list[After]:
+    """Where the changes lead."""
     states = []
     for change in changes:
         loaded, state = change.loaded, change.loaded.state
@@ -93,7 +108,7 @@ def writes_of(changes: Sequence[Change], when: datetime) -> tuple[list[Append], 
     for change in changes:
         loaded = change.loaded
         if change.events:
-            appends.append(Append(loaded.stream, loaded.version, [_new(event) for event in change.events]))
+            appends.append(Append(loaded.stream, loaded.version, [new_event(event) for event in change.events]))
         for version, event in enumerate(change.events, loaded.version + 1):
             if isinstance(event, MoneyEvent):
                 balances += _balance_changes(event)
@@ -101,13 +116,22 @@ def writes_of(changes: Sequence[Change], when: datetime) -> tuple[list[Append], 
     return appends, balances, rows
 
 
+def quotas_of(states: Sequence[After], maxima: Mapping[str, Decimal]) -> list[QuotaChange]:
+    """What the changes use of the account's quotas, or give back. Only who uses more must keep to the maximum."""
+    return [
+        QuotaChange(state.account_id, name, change, maxima.get(name) if change > 0 else None)
+        for loaded, _, state in states
+        for name, change in difference(loaded.state, state).items()
+    ]
+
+
 def writes_nothing(commit: Commit) -> bool:
     """A decision that was made before: there is nothing to make durable, nor a condition to check."""
-    asks = commit.guards or commit.inbox or commit.idempotency or commit.lease
+    asks = commit.guards or commit.raises or commit.inbox or commit.idempotency or commit.lease
     return not (commit.appends or commit.balances or commit.rows or asks)
 
 
-def _new(event: Event) -> NewEvent:
+def new_event(event: Event) -> NewEvent:
     return NewEvent(event.TYPE, event.SCHEMA, event.model_dump_json().encode())
 
 

@@ -14,7 +14,7 @@ import structlog
 
 from patriot.runtime import asgi
 from patriot.runtime.edge import user_context
-from patriot.runtime.embedded import Host
+from patriot.runtime.serving import Served
 from patriot.store.api import Row
 
 USERNAME = "demo"
@@ -35,7 +35,7 @@ class Demo:
     Without `prepare` there is nobody: `get` then answers what anybody may read.
     """
 
-    def __init__(self, host: Host, username: str = "", password: str = "") -> None:
+    def __init__(self, host: Served, username: str = "", password: str = "") -> None:
         self._host = host
         self.username = username or USERNAME
         self.password = password or secrets.token_urlsafe(24)
@@ -66,7 +66,7 @@ class Demo:
         deadline = clock.monotonic() + WAIT_SECONDS
         answer: Mapping[str, Any] = {}
         while self._is_new and clock.monotonic() < deadline:
-            if self._host.runtime.venues:  # else the order would wait for one, longer than needed
+            if self._host.can_trade:  # else the order would wait for one, longer than needed
                 answer = await self._call("POST", "/orders", {"account_id": self.account_id, **FIRST_ORDER})
             if "order_id" in answer:
                 return

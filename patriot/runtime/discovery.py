@@ -20,6 +20,24 @@ def feeds() -> list[Feed]:
     return [_attribute(module, "feed", Feed) for module in _modules("feeds")]
 
 
+def names() -> list[str]:
+    """The app ids of all parts, without importing any."""
+    return [_app_id(module) for root in ("functions", "feeds") for module in _modules(root)]
+
+
+def part(app_id: str) -> Function:
+    """The part of this name, alone. Raises KeyError."""
+    for root, name, kind in (("functions", "function", Function), ("feeds", "feed", Feed)):
+        for module in _modules(root):
+            if _app_id(module) == app_id:
+                return _attribute(module, name, kind)
+    raise KeyError(app_id)
+
+
+def _app_id(module: str) -> str:
+    return module.split(".")[1].replace("_", "-")
+
+
 def _modules(root: str) -> list[str]:
     package = importlib.import_module(root)
     names = sorted(info.name for info in pkgutil.iter_modules(package.__path__) if info.ispkg)

@@ -28,6 +28,7 @@ from patriot.runtime.reference import References
 from patriot.runtime.schedules import start_schedules
 from patriot.runtime.secured import SecuredRoute, add_problem_handlers
 from patriot.runtime.settings import Settings
+from patriot.runtime.states import StateCache
 from patriot.runtime.supervision import supervise
 from patriot.store.api import PUBLIC_TENANT, Lease, Origin, Store
 from patriot.telemetry.correlation import correlated
@@ -198,6 +199,7 @@ class Host:
             ticks=LocalTicks(),
             access=access,
             references=References(store, clock.monotonic),
+            states=StateCache(alone=not settings.database_url),
         )
         for part in parts.all:
             self.edges[part.name] = Edge(part.served, self.runtime, part.name)
@@ -218,6 +220,10 @@ class Host:
             verdict = await receive(event, RequestContext(self.runtime, consumer, NOBODY, caller=BROKER))
         metrics.http(consumer, "POST", path, 200).observe(self.runtime.clock.monotonic() - started, event.correlationid)
         return verdict
+
+    @property
+    def can_trade(self) -> bool:
+        return bool(self.runtime.venues)
 
     async def start(self) -> None:
         self.broker.start()

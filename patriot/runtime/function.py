@@ -41,10 +41,14 @@ class Function:
     """A small stateless HTTP app. `name` is the app id; `publishes` names the events that it may append.
 
     `shows`: its handlers only keep read models. They need no order, and those who move orders go first.
+    `trades`: it talks to venues, so its process opens their routes.
     """
 
-    def __init__(self, name: str, *, publishes: Sequence[type[Event]] = (), shows: bool = False) -> None:
+    def __init__(
+        self, name: str, *, publishes: Sequence[type[Event]] = (), shows: bool = False, trades: bool = False
+    ) -> None:
         self.name = name
+        self.trades = trades
         self.publishes = tuple(publishes)
         self.shows = shows
         self.router = APIRouter(tags=[name])
@@ -185,10 +189,16 @@ class Function:
 
 
 class Feed(Function):
-    """An always-on part: a Function that also runs tasks for as long as the host lives."""
+    """An always-on part: a Function that also runs tasks for as long as the host lives.
 
-    def __init__(self, name: str, *, publishes: Sequence[type[Event]] = ()) -> None:
-        super().__init__(name, publishes=publishes)
+    `on_ticks`: it meets others on the `ticks` port, so all of these share one process.
+    """
+
+    def __init__(
+        self, name: str, *, publishes: Sequence[type[Event]] = (), trades: bool = False, on_ticks: bool = False
+    ) -> None:
+        super().__init__(name, publishes=publishes, trades=trades)
+        self.on_ticks = on_ticks
         self.tasks: list[Callable[[RequestContext], Awaitable[None]]] = []
 
     def task(self, action: TaskType) -> TaskType:

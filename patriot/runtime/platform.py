@@ -3,15 +3,16 @@
 import gc
 import random
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from patriot.runtime import discovery
 from patriot.runtime.access import Access
-from patriot.runtime.clock import SystemClock, SystemIds
+from patriot.runtime.clock import Clock, SystemClock, SystemIds
 from patriot.runtime.embedded import Host, Parts
-from patriot.runtime.serving import free_port, listen, serving
+from patriot.runtime.ports import Random
+from patriot.runtime.serving import Served, free_port, listen, serving
 from patriot.runtime.settings import Settings
 from patriot.security.keys import KeyRing
 from patriot.store.api import Store
@@ -25,7 +26,7 @@ GARBAGE_THRESHOLDS = (20_000, 20, 100)
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    host: Host
+    host: Served
     url: str
 
 
@@ -45,14 +46,14 @@ async def platform(settings: Settings) -> AsyncIterator[Platform]:
         async with serving(host.public, listen(settings.host, settings.port)) as url:
             await host.start()
             try:
-                with _short_collections():
+                with short_collections():
                     yield Platform(host, url)
             finally:
                 await host.stop()
 
 
 @contextmanager
-def _short_collections() -> Iterator[None]:
+def short_collections() -> Iterator[None]:
     """Keep garbage collections short: what is here after the start stays for good, so never look at it again.
 
     With Python's defaults orders cost many young collections a second and a full one of 200 ms every few seconds, a
@@ -73,14 +74,7 @@ def make_host(settings: Settings, store: Store) -> Host:
     """The host with the system's clock, ids and randomness and the installation's keys."""
     clock = SystemClock()
     parts = Parts(discovery.functions(), discovery.feeds())
-    ring = KeyRing.load_or_create(settings.data_dir / KEY_FILE)
-    access = Access(
-        ring,
-        clock,
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-        app_ids=[part.name for part in parts.all],
-    )
+    access = open_access(settings, clock, [part.name for part in parts.all])
     return Host(
         parts,
         settings=settings,
@@ -88,6 +82,17 @@ def make_host(settings: Settings, store: Store) -> Host:
         access=access,
         clock=clock,
         ids=SystemIds(),
-        random=random.Random(secrets.randbits(64)),
+        random=system_random(),
         secrets={},
     )
+
+
+def open_access(settings: Settings, clock: Clock, app_ids: Collection[str]) -> Access:
+    """With the installation's keys, made at the first start. Raises KeyRingError."""
+    ring = KeyRing.load_or_create(settings.data_dir / KEY_FILE)
+    return Access(ring, clock, issuer=settings.jwt_issuer, audience=settings.jwt_audience, app_ids=app_ids)
+
+
+def system_random() -> Random:
+    """Seeded anew at each start."""
+    return random.Random(secrets.randbits(64))

@@ -38,6 +38,10 @@ class Publisher(Protocol):
         """Return when the messages are safe (durable topics) or queued (market data)."""
         ...
 
+    def is_heard(self, topic: str) -> bool:
+        """Whether anybody may listen to a topic: what nobody hears need not be made."""
+        ...
+
     def publish_recorded(self, events: Sequence[RecordedEvent]) -> None:
         """Publish what was just committed, without waiting. What does not get out stays in the outbox for the relay."""
         ...

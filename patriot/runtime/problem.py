@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from patriot.domain.errors import InvalidTransition, InvalidValue
 from patriot.security.errors import PermissionDenied, TokenRefused
 from patriot.store.api import GuardFailed, InsufficientFunds, StoreUnavailable, VersionConflict
+from schemas.events import Event
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:patriot:problem:"
@@ -23,14 +24,23 @@ TEXT_LENGTH_MAX = 200
 
 
 class ProblemError(Exception):
-    """Raise to answer with a problem. `errors` are pairs (field, rule)."""
+    """Raise to answer with a problem. `errors` are pairs (field, rule); `witness` is the event that it leaves."""
 
-    def __init__(self, status: int, code: str, detail: str, errors: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        errors: Sequence[tuple[str, str]] = (),
+        *,
+        witness: Event | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
         self.errors = tuple(errors)
+        self.witness = witness
 
 
 def not_found(what: str, identifier: object) -> ProblemError:

@@ -11,11 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from patriot.domain.balances import changes_of
-from patriot.domain.money import ZERO
+from patriot.domain.money import EXACT, ZERO
+from patriot.domain.quotas import difference
 from patriot.runtime.aggregates import ORDER, POSITION
 from patriot.runtime.decision import ledger_rows
 from patriot.runtime.projections import order_row, position_row, trade_row
-from patriot.store.api import BalanceChange, Commit, Origin, RecordedEvent, Row, Store, StreamId
+from patriot.store.api import BalanceChange, Commit, Origin, QuotaChange, RecordedEvent, Row, Store, StreamId
 from schemas.events import MoneyEvent, OrderEvent, PositionUpdated
 from schemas.upcasters import decode_event
 
@@ -36,6 +37,8 @@ class Rebuild:
     rows: dict[tuple[str, object], tuple[Origin, Row]] = field(default_factory=dict)
     balances: dict[_Key, list[Decimal]] = field(default_factory=dict)
     origins: dict[_Key, Origin] = field(default_factory=dict)  # who changed a balance last
+    quotas: dict[_Key, Decimal] = field(default_factory=dict)
+    quota_origins: dict[_Key, Origin] = field(default_factory=dict)
     events: int = 0
 
     async def run(self, now: datetime, progress: Progress = lambda _: None) -> int:
@@ -65,8 +68,12 @@ class Rebuild:
             self._put(recorded, (recorded.stream.id, recorded.version), trade_row(event, recorded.occurred_at))
 
     def _fold(self, aggregate: Any, recorded: RecordedEvent, event: object) -> Any:
-        _, state = self.states.get(recorded.stream, (0, None))
-        state = aggregate.fold(state, event, recorded.version, recorded.occurred_at)
+        _, before = self.states.get(recorded.stream, (0, None))
+        state = aggregate.fold(before, event, recorded.version, recorded.occurred_at)
+        for name, change in difference(before, state).items():
+            key = (recorded.origin.tenant_id, state.account_id, name)
+            self.quotas[key] = EXACT.add(self.quotas.get(key, ZERO), change)
+            self.quota_origins[key] = recorded.origin
         self.states[recorded.stream] = (recorded.version, state)
         return state
 
@@ -94,3 +101,6 @@ class Rebuild:
             _, account_id, asset = key
             change = BalanceChange(account_id, asset, total, reserved, margin)
             await self.store.commit(Commit(self.origins[key], now, balances=[change], publish=False))
+        for key, used in self.quotas.items():
+            quota = QuotaChange(key[1], key[2], used)
+            await self.store.commit(Commit(self.quota_origins[key], now, quotas=[quota], publish=False))

@@ -1,61 +1,92 @@
-"""Gathers what an order is judged on. Order commands and the risk_checks function judge by the same facts.
+"""Gathers what an order is judged on, and has it judged. Order commands and risk_checks judge by the same facts.
 
-Reference data, prices and positions come from this process's caches. Open orders are counted at the read model every
-half second, plus what this process has let through since: never less than the truth. Buying power, limits version and
-kill switches are not trusted to any cache: the commit checks them.
+Reference data, prices and positions come from this process's caches. What must hold at the instant of the commit is
+trusted to no cache: buying power, open orders, positions, limits' versions and kill switches are checked in the commit.
+Every refusal leaves a `risk.denied` event; an approval is `order.created` itself.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from patriot.domain.instrument import Instrument
-from patriot.domain.money import ZERO
 from patriot.domain.order import Order
-from patriot.domain.position import position_id
-from patriot.domain.risk.context import Approved, Denied, Limits, ReferencePrice, RiskContext
+from patriot.domain.position import Position, position_id
+from patriot.domain.quotas import OPEN_ORDERS
+from patriot.domain.risk.context import Approved, Denied, ReferencePrice, RiskContext, Rule
 from patriot.domain.risk.evaluate import discovered, evaluate
-from patriot.domain.risk.reservation import quote_value
+from patriot.domain.risk.limits import Limits, merged
 from patriot.runtime.aggregates import POSITION
 from patriot.runtime.context import RequestContext
+from patriot.runtime.decision import Proposal
 from patriot.runtime.ports import Runtime
 from patriot.runtime.problem import ProblemError
-from patriot.store.api import Guard
+from patriot.store.api import Guard, GuardFailed, GuardState, InsufficientFunds, QuotaExceeded, Refused
 from schemas.commands import CreateOrder
 from schemas.reports import PriceReport
+from schemas.risk_commands import SetLimits
+from schemas.risk_events import RiskDenied
 
 OPEN = ("pending", "submitted", "accepted", "partially_filled", "unknown")
-ACTIVITY_SECONDS = 0.5
+KEPT_SECONDS = 60.0
 ACCOUNTS_MAX = 100_000
-PLATFORM = "platform"
+PLATFORM, TENANT = "platform", "tenant"
 
-AT_COMMIT = tuple(rule for rule in discovered() if rule.code not in {"buying_power", "kill_switch"})
-"""The rules that order_commands evaluates; the other two are checked in the commit itself, where they are atomic."""
+COMMIT_ASKS = frozenset({"buying_power", "kill_switch", "open_orders", "position_notional"})
+"""These rules are asked by the commit itself, where their answer is atomic."""
+
+AT_COMMIT = tuple(rule for rule in discovered() if rule.code not in COMMIT_ASKS)
+"""The others: an order is judged by them on its way to the commit."""
+
+STATUS = {"kill_switch": (409, "trading_halted"), "buying_power": (422, "insufficient_buying_power")}
+"""Refusals whose problem has a name and status of its own."""
+
+Result = TypeVar("Result")
+
+
+class Binding(NamedTuple):
+    """What binds an order: the limits of all levels above it, and the guards under which they hold."""
+
+    limits: Limits
+    guards: tuple[Guard, ...]
+
+
+class Sent(NamedTuple):
+    """An order that this process let through, and when."""
+
+    terms: tuple[object, ...]
+    at: float
 
 
 @dataclass(slots=True)
 class Activity:
-    """One account's open orders, as counted at `counted_at`, and its recent creations."""
+    """What one account has sent through this process in the last seconds."""
 
-    counted_at: float = float("-inf")
-    open_orders: int = 0
-    open_notional: dict[tuple[str, str], Decimal] = field(default_factory=dict)
-    created_at: deque[float] = field(default_factory=deque)
+    orders: deque[Sent] = field(default_factory=deque)
+    cancels: deque[float] = field(default_factory=deque)
 
-    def rate(self, now: float) -> int:
-        """Orders let through in the last second."""
-        while self.created_at and self.created_at[0] <= now - 1:
-            self.created_at.popleft()
-        return len(self.created_at)
+    def orders_last_second(self, now: float) -> int:
+        return sum(sent.at > now - 1 for sent in self.orders)
 
-    def add(self, order: CreateOrder, notional: Decimal, now: float) -> None:
-        self.open_orders += 1
-        key = (order.instrument, order.side)
-        self.open_notional[key] = self.open_notional.get(key, ZERO) + notional
-        self.created_at.append(now)
+    def cancels_last_second(self, now: float) -> int:
+        while self.cancels and self.cancels[0] <= now - 1:
+            self.cancels.popleft()
+        return len(self.cancels)
+
+    def since_same(self, order: CreateOrder, now: float) -> float | None:
+        terms = _terms(order)
+        return next((now - sent.at for sent in reversed(self.orders) if sent.terms == terms), None)
+
+    def add(self, order: CreateOrder, now: float, kept_seconds: float) -> None:
+        while self.orders and self.orders[0].at <= now - kept_seconds:
+            self.orders.popleft()
+        self.orders.append(Sent(_terms(order), now))
+
+
+def _terms(order: CreateOrder) -> tuple[object, ...]:
+    return (order.instrument, order.side, order.order_type, order.quantity, order.price, order.stop_price)
 
 
 class Risk:
@@ -71,110 +102,191 @@ class Risk:
 
     def __init__(self) -> None:
         self._activity: dict[UUID, Activity] = {}
-        self._limits: dict[UUID, tuple[float, Limits, tuple[Guard, ...]]] = {}
+        self._bindings: dict[UUID, dict[str | None, tuple[float, Binding]]] = {}
 
     async def facts(
         self, context: RequestContext, command: CreateOrder, modified: Order | None = None
     ) -> tuple[RiskContext, tuple[Guard, ...]]:
-        """What `command` is judged on, and the guards under which the judgement holds.
+        """What `command` is judged on before the commit, and the guards under which the judgement holds.
 
         For a modification `modified` is the order, and `command` what it will be.
         """
         now = context.runtime.clock.monotonic()
-        instrument = await context.instrument(command.instrument)
-        limits, guards = await self._account_limits(context, command.account_id, now)
-        activity = await self._account_activity(context, command.account_id, now)
-        own = _notional(instrument, modified.open_quantity, modified.price or modified.stop_price) if modified else ZERO
-        position = await context.load(POSITION, position_id(command.account_id, command.instrument))
+        user_id = modified.user_id if modified else context.user.user_id
+        limits, guards = await self.binding(context, command, user_id, now)
+        activity = self._of_account(command.account_id)
         facts = RiskContext(
             order=command,
             now=context.now(),
-            instrument=instrument,
+            instrument=await context.instrument(command.instrument),
             price=_reference(await context.price(command.instrument)),
             limits=limits,
-            position_quantity=position.state.quantity if position.state else ZERO,
-            open_orders=activity.open_orders - (modified is not None),
-            open_notional=activity.open_notional.get((command.instrument, command.side), ZERO) - own,
-            orders_last_second=activity.rate(now),
-            filled_quantity=modified.filled_quantity if modified else ZERO,
-            reserved=modified.reserved.amount if modified else ZERO,
+            user_id=user_id,
+            modifies=modified.order_id if modified else None,
+            orders_last_second=activity.orders_last_second(now),
+            cancels_last_second=activity.cancels_last_second(now),
+            same_order_seconds=activity.since_same(command, now) if limits.duplicate_seconds else None,
+            filled_quantity=modified.filled_quantity if modified else Decimal(0),
+            reserved=modified.reserved.amount if modified else Decimal(0),
         )
-        return facts, guards
+        return await _with_what_is_asked(facts, context), guards
+
+    async def binding(self, context: RequestContext, command: CreateOrder, user_id: UUID, now: float) -> Binding:
+        """The limits above the order. Kept a minute: a change raises a guard, and the commit notices."""
+        known = self._bindings.setdefault(command.account_id, {})
+        kept = known.get(command.strategy_id)
+        if kept is None or kept[0] <= now:
+            scopes = scopes_of(user_id, command.account_id, command.strategy_id)
+            states = await context.runtime.store.guards(context.tenant_id, scopes)
+            kept = known[command.strategy_id] = (now + KEPT_SECONDS, binding_of(states))
+        return kept[1]
 
     def count(self, facts: RiskContext, now: float) -> None:
-        """An order was let through: until the next count at the read model it is counted here."""
-        price = facts.order.price or facts.known_price.fair
-        notional = quote_value(facts.known_instrument, facts.order.quantity, price)
-        self._activity[facts.order.account_id].add(facts.order, notional, now)
+        """An order was let through."""
+        seconds = max(1, facts.limits.duplicate_seconds or 1)
+        self._of_account(facts.order.account_id).add(facts.order, now, seconds)
+
+    def count_cancel(self, account_id: UUID, now: float) -> None:
+        activity = self._of_account(account_id)
+        activity.cancels_last_second(now)
+        activity.cancels.append(now)
 
     def forget_limits(self, account_id: UUID) -> None:
-        self._limits.pop(account_id, None)
+        self._bindings.pop(account_id, None)
 
-    async def _account_limits(
-        self, context: RequestContext, account_id: UUID, now: float
-    ) -> tuple[Limits, tuple[Guard, ...]]:
-        known = self._limits.get(account_id)
-        if known is not None and known[0] > now:
-            return known[1], known[2]
-        scopes = [PLATFORM, f"account:{account_id}"]
-        versions = await context.runtime.store.guards(context.tenant_id, scopes)
-        guards = tuple(Guard(scope, versions[scope][0]) for scope in scopes)
-        rows = await context.find("risk_limits", {"scope": scopes})
-        limits = _merged({row["scope"]: row["limits"] for row in rows}, scopes, version=guards[-1].version)
-        self._limits[account_id] = (now + 60, limits, guards)
-        return limits, guards
+    def forget_all_limits(self) -> None:
+        self._bindings.clear()
 
-    async def _account_activity(self, context: RequestContext, account_id: UUID, now: float) -> Activity:
+    def _of_account(self, account_id: UUID) -> Activity:
         if len(self._activity) > ACCOUNTS_MAX:
             self._activity.clear()
-        activity = self._activity.setdefault(account_id, Activity())
-        if activity.counted_at + ACTIVITY_SECONDS <= now:
-            activity.counted_at = now
-            rows = await context.find("orders", {"account_id": account_id, "status": list(OPEN)}, limit=10_000)
-            activity.open_orders = len(rows)
-            activity.open_notional = await _open_notional(context, rows)
-        return activity
+        if len(self._bindings) > ACCOUNTS_MAX:
+            self._bindings.clear()
+        return self._activity.setdefault(account_id, Activity())
 
 
-def judge(facts: RiskContext) -> Approved:
-    """Raises the 422 problem of the first broken rule."""
-    verdict = evaluate(facts, AT_COMMIT)
+def scopes_of(user_id: UUID, account_id: UUID, strategy_id: str | None) -> list[str]:
+    """The levels above an order, the widest first. A strategy has two: for all who run it, and for this user."""
+    scopes = [PLATFORM, TENANT, f"user:{user_id}", f"account:{account_id}"]
+    return [*scopes, f"strategy:{strategy_id}", f"strategy:{strategy_id}@{user_id}"] if strategy_id else scopes
+
+
+def binding_of(states: Mapping[str, GuardState]) -> Binding:
+    """What the levels amount to. The versions only grow, so their sum tells one state of the limits from another."""
+    levels = [SetLimits.model_validate(limits) for state in states.values() for limits in state.limits.values()]
+    guards = tuple(Guard(scope, state.version) for scope, state in states.items())
+    return Binding(merged(levels, sum(guard.version for guard in guards)), guards)
+
+
+def judge(facts: RiskContext, rules: Sequence[Rule] = AT_COMMIT) -> Approved:
+    """Raises the 422 problem of the first broken rule; it leaves the event."""
+    verdict = evaluate(facts, rules)
     if isinstance(verdict, Denied):
-        raise ProblemError(422, verdict.code, verdict.reason, [(verdict.field, verdict.reason)])
+        raise problem_of(facts, verdict)
     return verdict
+
+
+async def decide_judged(
+    context: RequestContext, propose: Callable[[], Awaitable[Proposal[Result]]], judged: Sequence[RiskContext]
+) -> Result:
+    """Commit orders that were approved; the proposal names guards and maxima. Raises what the commit refuses as the
+    problem of the rule that it asked. With GuardFailed the limits are forgotten: judge again.
+    """
+    risk = Risk.of(context.runtime)
+    try:
+        result = await context.decide(propose)
+    except (GuardFailed, InsufficientFunds, QuotaExceeded) as refusal:
+        account_id = judged[0].order.account_id
+        risk.forget_limits(account_id)
+        context.runtime.references.forget_account(context.tenant_id, account_id)
+        if isinstance(refusal, GuardFailed) and not refusal.halted:
+            raise
+        raise _told_by_commit(judged, refusal) from refusal
+    for facts in judged:
+        risk.count(facts, context.runtime.clock.monotonic())
+    return result
+
+
+async def with_fresh_limits(attempt: Callable[[], Awaitable[Result]]) -> Result:
+    """Judge and commit once more where a level was changed in between: who changes limits disturbs no orders."""
+    try:
+        return await attempt()
+    except GuardFailed:
+        return await attempt()
+
+
+def problem_of(facts: RiskContext, denied: Denied) -> ProblemError:
+    """The refusal as the client sees it, with the event that it leaves."""
+    order = facts.order
+    event = RiskDenied(
+        user_id=facts.user_id,
+        account_id=order.account_id,
+        order_id=facts.modifies,
+        instrument=order.instrument,
+        side=order.side,
+        order_type=order.order_type,
+        quantity=order.quantity,
+        price=order.price,
+        strategy_id=order.strategy_id,
+        limits_version=facts.limits.version,
+        code=denied.code,
+        reason=denied.reason,
+        field=denied.field,
+    )
+    status, code = STATUS.get(denied.code, (422, denied.code))
+    return ProblemError(status, code, denied.reason, [(denied.field, denied.reason)], witness=event)
+
+
+def _told_by_commit(judged: Sequence[RiskContext], refusal: Refused) -> ProblemError:
+    """The rule that the commit asked, in its own words, on the figures that the commit saw."""
+    for facts in judged:
+        code, seen = _as_seen(facts, refusal)
+        denied = next(rule for rule in discovered() if rule.code == code)(seen)
+        if denied:
+            return problem_of(facts, denied)
+    return problem_of(judged[0], Denied(code, str(refusal), "quantity"))
+
+
+def _as_seen(facts: RiskContext, refusal: Refused) -> tuple[str, RiskContext]:
+    match refusal:
+        case GuardFailed():
+            return "kill_switch", replace(facts, halted=(refusal.scope,))
+        case InsufficientFunds():
+            return "buying_power", replace(facts, available={refusal.asset: refusal.available})
+        case QuotaExceeded() if refusal.change.name == OPEN_ORDERS:
+            return "open_orders", replace(facts, open_orders=int(refusal.used))
+        case QuotaExceeded():
+            return "position_notional", replace(facts, side_quantity=refusal.used)
+        case _:
+            raise refusal
+
+
+async def _with_what_is_asked(facts: RiskContext, context: RequestContext) -> RiskContext:
+    """Adds what only some orders are judged on."""
+    limits, order = facts.limits, facts.order
+    asked: dict[str, Any] = {}
+    if order.reduce_only or limits.reduce_only or limits.blocked_instruments or limits.sessions or limits.need_standing:
+        asked["position_quantity"] = await _position(context, order)
+    if limits.prevent_self_trade:
+        asked["best_opposite"] = await _best_opposite(context, order)
+    return replace(facts, **asked) if asked else facts
+
+
+async def _position(context: RequestContext, order: CreateOrder) -> Decimal:
+    loaded = await context.load(POSITION, position_id(order.account_id, order.instrument))
+    return loaded.state.quantity if isinstance(loaded.state, Position) else Decimal(0)
+
+
+async def _best_opposite(context: RequestContext, order: CreateOrder) -> Decimal | None:
+    """The account's own price that the order would meet first."""
+    where = {"account_id": order.account_id, "status": list(OPEN), "instrument": order.instrument}
+    rows = await context.find("orders", where, limit=10_000)
+    prices = [row["price"] or row["stop_price"] for row in rows if row["side"] != order.side]
+    known = [price for price in prices if price]
+    return (min(known) if order.side == "buy" else max(known)) if known else None
 
 
 def _reference(price: PriceReport | None) -> ReferencePrice | None:
     if price is None:
         return None
     return ReferencePrice(price.bid, price.ask, price.last, price.as_of, price.mark, price.stale)
-
-
-async def _open_notional(context: RequestContext, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Decimal]:
-    totals: dict[tuple[str, str], Decimal] = {}
-    for row in rows:
-        key = (row["instrument"], row["side"])
-        instrument = await context.instrument(row["instrument"])
-        value = _notional(instrument, row["quantity"] - row["filled_quantity"], row["price"] or row["stop_price"])
-        totals[key] = totals.get(key, ZERO) + value
-    return totals
-
-
-def _notional(instrument: Instrument, quantity: Decimal, price: Decimal | None) -> Decimal:
-    """An order without a price of its own executes at once: it is open for a moment only."""
-    return quote_value(instrument, quantity, price) if price else ZERO
-
-
-def _merged(stored: dict[str, dict[str, Any]], scopes: list[str], version: int) -> Limits:
-    """Defaults, overridden by the platform's limits; the account's own replace defaults, but never loosen those."""
-    platform, account = (_numbers(stored.get(scope, {})) for scope in scopes)
-    own = {name: min(value, platform.get(name, value)) for name, value in account.items()}
-    return Limits(**{**platform, **own}, version=version)
-
-
-def _numbers(limits: dict[str, Any]) -> dict[str, Any]:
-    return {name: _number(value) for name, value in limits.items()}
-
-
-def _number(value: Any) -> Any:
-    return Decimal(value) if isinstance(value, str) else value

@@ -15,7 +15,7 @@ from patriot.runtime import problem
 from patriot.runtime.context import IdempotencyRequest, RequestContext
 from patriot.runtime.direct import plain_handler
 from patriot.runtime.strict_json import StrictRequest
-from patriot.store.api import DuplicateRequest
+from patriot.store.api import DuplicateRequest, StoreUnavailable
 
 KEY_LENGTH_MAX = 128
 TRANSIENT = frozenset({"conflict", "limits_changed"})  # "send it again": such an answer must not be kept
@@ -70,11 +70,14 @@ class SecuredRoute(APIRoute):
         if refusal.status >= 500:
             log.error("request failed", exc_info=error, path=self.path)
         body = problem.body(refusal, context.origin.correlation_id)
-        if context.idempotency is not None and refusal.status < 500 and refusal.code not in TRANSIENT:
+        if refusal.status < 500 and refusal.code not in TRANSIENT:
             try:
-                await context.remember(refusal.status, body)
+                await context.remember(refusal.status, body, refusal.witness)
             except DuplicateRequest as duplicate:
                 return _replay(context, duplicate)
+            except StoreUnavailable as lost:
+                refusal = problem.of_exception(lost)
+                body = problem.body(refusal, context.origin.correlation_id)
         return Response(body, refusal.status, media_type=problem.MEDIA_TYPE)
 
 

@@ -5,11 +5,29 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from patriot.runtime.ports import Runtime
+
 GRACE_SECONDS = 5
+
+
+class Served(Protocol):
+    """A platform as its own process sees it, whichever runtime it has."""
+
+    @property
+    def runtime(self) -> Runtime: ...
+
+    @property
+    def public(self) -> ASGIApp: ...
+
+    @property
+    def can_trade(self) -> bool:
+        """Whether orders reach a venue by now."""
+        ...
 
 
 @asynccontextmanager

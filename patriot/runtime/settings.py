@@ -17,6 +17,9 @@ class Settings(BaseSettings):
         Path(".patriot"), description="where the embedded database, keys and the venue's journal lie"
     )
     database_url: str | None = Field(None, description="a PostgreSQL server of your own, as owner; empty = embedded")
+    pool_app: int = Field(8, ge=1, description="connections of this process to the database, for tenants' reads")
+    pool_system: int = Field(4, ge=1, description="and for everything else; one more writes")
+    processes: int = Field(1, ge=1, description="how many such processes share the database server")
     host: str = Field("127.0.0.1", description="address of the public edge")
     port: int = Field(8000, ge=0, le=65535, description="port of the public edge; 0 = any free one")
     venue_port: int = Field(8010, ge=0, le=65535, description="port of the built-in venue; 0 = any free one")
@@ -36,6 +39,7 @@ class Settings(BaseSettings):
     record_ticks: bool = Field(False, description="write every trade to the table `ticks`")
     binance_connections_max: int = Field(300, ge=1, description="sockets per address of Binance")
     bybit_connections_max: int = Field(200, ge=1, description="sockets per address of Bybit")
+    outgoing_address: str = Field("", description="replicas of one address share what venues allow it")
     snapshot_seconds: float = Field(60, ge=0, description="every account's worth is written so often; 0 = never")
     metrics_seconds: float = Field(300, ge=0, description="every user's performance of the day, so often; 0 = never")
     outbox_age_seconds: float = Field(2, description="the relay takes outbox rows older than this")

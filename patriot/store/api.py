@@ -9,16 +9,18 @@ StoreError
 │   ├── VersionConflict         another writer appended first: reload, decide again
 │   ├── InsufficientFunds       available < required for (account, asset)
 │   ├── GuardFailed             a limit changed or a kill switch is on since the decision was made
+│   ├── QuotaExceeded           a countable limit (open orders, position) would be passed
 │   ├── AlreadyProcessed        the inbox knows this event: acknowledge, do nothing
 │   ├── DuplicateRequest        the idempotency key exists: answer with its record
 │   └── LeaseLost               another owner holds the lease with a higher epoch
 └── StoreUnavailable            no answer from the database: nothing is known to be written; the caller may retry
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -84,6 +86,35 @@ class Guard:
     version: int
 
 
+class GuardState(NamedTuple):
+    """A guard as it stands; one that was never raised is at version 0. `limits` is for the callers to read."""
+
+    version: int = 0
+    halted: bool = False
+    limits: Mapping[str, Any] = MappingProxyType({})
+
+
+class GuardChange(NamedTuple):
+    """Raises the version of a scope's guard, sets its kill switch and its limits; None leaves them as they are."""
+
+    scope: str
+    halted: bool | None = None
+    limits: Mapping[str, Any] | None = None
+
+
+class QuotaChange(NamedTuple):
+    """Adds to what an account has used of a countable limit ("orders", "buy BINANCE:BTC/USDT").
+
+    With a `maximum` the commit is refused when more than that would be used after it. Quotas that do not exist count
+    as zero and are created. The changes of a batch are applied one by one.
+    """
+
+    account_id: UUID
+    name: str
+    change: Decimal
+    maximum: Decimal | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class IdempotencyRecord:
     """The answer given to (tenant, user, route, key); kept 24 h. `body_hash` tells another body under the same key."""
@@ -115,9 +146,22 @@ class LeaseCheck(NamedTuple):
     epoch: int
 
 
+class Ticket:
+    """Tells those who build on a commit before it is durable what became of it."""
+
+    __slots__ = ("durable",)
+
+    def __init__(self) -> None:
+        self.durable = False
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """All or nothing. `publish` says whether the events go to the outbox (imports and rebuilds do not publish)."""
+    """All or nothing. `publish` says whether the events go to the outbox (imports and rebuilds do not publish).
+
+    `builds_on` names commits of this process that it takes for granted: it is refused unless they are durable or come
+    before it in the same batch. Their version alone would not do: another process may have written another one.
+    """
 
     origin: Origin
     occurred_at: datetime
@@ -125,10 +169,14 @@ class Commit:
     balances: Sequence[BalanceChange] = ()
     rows: Sequence[Row] = ()
     guards: Sequence[Guard] = ()
+    raises: Sequence[GuardChange] = ()
+    quotas: Sequence[QuotaChange] = ()
     inbox: Inbox | None = None
     idempotency: IdempotencyRecord | None = None
     lease: LeaseCheck | None = None
     publish: bool = True
+    ticket: Ticket | None = None
+    builds_on: Sequence[Ticket] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,12 +282,10 @@ class Store(Protocol):
         """Rows of a read model. Values have Python types: UUID, Decimal, aware datetime, str, int, bool, dict."""
         ...
 
-    async def set_guard(self, origin: Origin, scope: str, *, halted: bool | None = None) -> int:
-        """Raise the version of a guard (limits changed) and optionally set its kill switch; returns the new version."""
-        ...
+    async def guards(self, tenant_id: UUID, scopes: Sequence[str]) -> Mapping[str, GuardState]: ...
 
-    async def guards(self, tenant_id: UUID, scopes: Sequence[str]) -> Mapping[str, tuple[int, bool]]:
-        """Scope -> (version, halted); a scope without a row is (0, False)."""
+    async def halted(self) -> Collection[tuple[UUID, str]]:
+        """Tenant and scope of every kill switch that is on; tenant 0 for the platform's own."""
         ...
 
     async def acquire_lease(self, name: str, owner: str, now: datetime, seconds: float) -> Lease | None:
@@ -288,6 +334,15 @@ class GuardFailed(Refused):
         super().__init__(f"{scope}: {'trading is halted' if halted else 'limits changed since the decision'}")
         self.scope = scope
         self.halted = halted
+
+
+class QuotaExceeded(Refused):
+    """`used` is what stands already, without the refused commit."""
+
+    def __init__(self, change: QuotaChange, used: Decimal) -> None:
+        super().__init__(f"account {change.account_id}: {used} of {change.maximum} {change.name!r} are used")
+        self.change = change
+        self.used = used
 
 
 class AlreadyProcessed(Refused):

@@ -15,7 +15,17 @@ from patriot.domain.errors import InvalidValue
 from patriot.store import sql
 from patriot.store.api import Commit, IdempotencyRecord, Refused, StoreUnavailable
 from patriot.store.check import CheckedRow
-from patriot.store.columns import answer_columns, balance_columns, event_columns, event_keys, inbox_columns, transposed
+from patriot.store.columns import (
+    answer_columns,
+    balance_columns,
+    event_columns,
+    event_keys,
+    guard_columns,
+    guard_state,
+    inbox_columns,
+    quota_columns,
+    transposed,
+)
 from patriot.store.connections import Connection
 from patriot.store.plan import Balance, Facts, LockKeys, Plan, answer_key, lock_keys
 from patriot.store.upsert import upserts
@@ -112,8 +122,9 @@ class Batch:
     async def _begin(self, connection: Connection, *, guarded: bool) -> None:
         statements = ["begin"]
         if guarded:
-            # set_guard waits for us, and we for a set_guard that waits: a kill switch never starves
-            statements.append("lock table guards in row share mode")
+            # who raises a guard waits for us, and we for one that waits: a kill switch never starves
+            raises = any(commit.raises for commit in self._commits)
+            statements.append(f"lock table guards in {'exclusive' if raises else 'row share'} mode")
         if not self._entries:
             statements.append("set local synchronous_commit = off")  # a delete that is lost is only published again
         await connection.execute("; ".join(statements))
@@ -124,12 +135,15 @@ class Batch:
         """Read what the plan goes by, under locks that last until the transaction ends."""
         if keys.guards:
             rows = await connection.fetch(sql.READ_GUARDS, *transposed(keys.guards))
-            self._facts.guards = {(row[0], row[1]): (row[2], row[3]) for row in rows}
+            self._facts.guards = {(row[0], row[1]): guard_state(row) for row in rows}
         if keys.leases:
             rows = await connection.fetch(sql.LOCK_LEASES, list(keys.leases))
             self._facts.leases = {row[0]: row[1] for row in rows}
         if keys.balances:
             await self._lock_balances(connection, transposed(keys.balances), len(keys.balances))
+        if keys.quotas:
+            rows = await connection.fetch(sql.LOCK_QUOTAS, *transposed(keys.quotas))
+            self._facts.quotas = {(row[0], row[1], row[2]): row[3] for row in rows}
 
     async def _lock_balances(self, connection: Connection, keys: Sequence[Sequence[object]], count: int) -> None:
         rows = await connection.fetch(sql.LOCK_BALANCES, *keys)
@@ -187,6 +201,11 @@ class Batch:
             await connection.execute(sql.INSERT_INBOX, *inbox, len(inbox[0]))
         if answers := answer_columns(commits):
             await connection.execute(sql.INSERT_ANSWERS, *answers, len(answers[0]))
+        if self._plan.guards:
+            await connection.execute(sql.RAISE_GUARDS, *guard_columns(commits, self._plan.guards))
+        if self._plan.quotas:
+            columns = quota_columns(commits, self._plan.quotas)
+            await connection.execute(sql.USE_QUOTAS, *columns, len(columns[0]))
         if self._plan.balances:
             await connection.execute(sql.UPDATE_BALANCES, *balance_columns(commits, self._plan.balances))
         for statement, values in upserts([row for entry in accepted for row in entry.rows]):

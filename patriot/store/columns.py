@@ -1,11 +1,15 @@
 """Commits as columns: one list per column is what a single `unnest` statement takes for a whole batch."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
-from patriot.store.api import Commit
+import orjson
+
+from patriot.domain.money import EXACT, ZERO
+from patriot.store.api import Commit, GuardState
 from patriot.store.check import SEPARATOR, SEPARATOR_BYTES
-from patriot.store.plan import Balance, BalanceKey
+from patriot.store.plan import Balance, BalanceKey, GuardKey, QuotaKey
 
 
 def transposed(rows: Collection[tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
@@ -82,3 +86,27 @@ def balance_columns(commits: Sequence[Commit], balances: Mapping[BalanceKey, Bal
         for change in commit.balances
     }
     return transposed([(*key, *balances[key], causes[key]) for key in balances])
+
+
+def guard_state(row: Any) -> GuardState:
+    """A row of `sql.READ_GUARDS`."""
+    return GuardState(row[2], row[3], orjson.loads(row[4]))
+
+
+def guard_columns(commits: Sequence[Commit], guards: Mapping[GuardKey, GuardState]) -> Sequence[Sequence[Any]]:
+    """Raised guards, each with the correlation id of the last commit that raised one."""
+    cause = [commit.origin.correlation_id for commit in commits if commit.raises][-1:]
+    return transposed(
+        [(*key, guard.version, guard.halted, orjson.dumps(dict(guard.limits)), *cause) for key, guard in guards.items()]
+    )
+
+
+def quota_columns(commits: Sequence[Commit], quotas: Mapping[QuotaKey, Decimal]) -> Sequence[Sequence[Any]]:
+    """What the commits add to each quota together, with the last one's correlation id, and what is used then."""
+    changes: dict[QuotaKey, tuple[Decimal, str]] = {}
+    for commit in commits:
+        for quota in commit.quotas:
+            key = (commit.origin.tenant_id, quota.account_id, quota.name)
+            before = changes.get(key, (ZERO, ""))[0]
+            changes[key] = (EXACT.add(before, quota.change), commit.origin.correlation_id)
+    return transposed([(*key, *change, quotas[key]) for key, change in changes.items()])

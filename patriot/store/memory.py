@@ -3,7 +3,7 @@
 No I/O, no tasks, no clock of its own: each method runs to its end without giving way, so it is atomic.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,9 +15,9 @@ from patriot.domain.errors import InvalidValue
 from patriot.store.api import (
     Between,
     Commit,
+    GuardState,
     IdempotencyRecord,
     Lease,
-    Origin,
     Query,
     RecordedEvent,
     Snapshot,
@@ -59,6 +59,8 @@ class MemoryStore:
         self._keep(commit, plan)
         for row in rows:
             self._write(row)
+        if commit.ticket is not None:
+            commit.ticket.durable = True
         return self._append(commit)
 
     async def load(self, stream: StreamId, after_version: int = 0) -> Sequence[RecordedEvent]:
@@ -110,14 +112,11 @@ class MemoryStore:
         columns = table.all_columns
         return [_shown(columns, row) for row in rows[: query.limit]]
 
-    async def set_guard(self, origin: Origin, scope: str, *, halted: bool | None = None) -> int:
-        key = guard_key(origin.tenant_id, scope)
-        version, was_halted = self._facts.guards.get(key, (0, False))
-        self._facts.guards[key] = (version + 1, was_halted if halted is None else halted)
-        return version + 1
+    async def guards(self, tenant_id: UUID, scopes: Sequence[str]) -> Mapping[str, GuardState]:
+        return {scope: self._facts.guards.get(guard_key(tenant_id, scope), GuardState()) for scope in scopes}
 
-    async def guards(self, tenant_id: UUID, scopes: Sequence[str]) -> Mapping[str, tuple[int, bool]]:
-        return {scope: self._facts.guards.get(guard_key(tenant_id, scope), (0, False)) for scope in scopes}
+    async def halted(self) -> Collection[tuple[UUID, str]]:
+        return {key for key, guard in self._facts.guards.items() if guard.halted}
 
     async def acquire_lease(self, name: str, owner: str, now: datetime, seconds: float) -> Lease | None:
         lease = _taken_or_renewed(self._leases.get(name), Lease(name, owner, 1, now + timedelta(seconds=seconds)), now)
@@ -138,6 +137,7 @@ class MemoryStore:
                 self._rows[table.name].clear()
         self._index.clear()
         self._facts.balances.clear()
+        self._facts.quotas.clear()
 
     async def close(self) -> None:
         """Keep everything: a closed in-memory store may be read on by a test."""
@@ -163,6 +163,8 @@ class MemoryStore:
         self._facts.answers.update(plan.answers)
         self._answered_at.update(dict.fromkeys(plan.answers, commit.occurred_at))
         self._facts.balances.update(plan.balances)
+        self._facts.guards.update(plan.guards)
+        self._keep_quotas(commit, plan)
         for (tenant_id, account_id, asset), balance in plan.balances.items():
             self._rows["buying_power"][(tenant_id, account_id, asset)] = {
                 "tenant_id": tenant_id,
@@ -171,6 +173,13 @@ class MemoryStore:
                 "asset": asset,
                 **balance._asdict(),
             }
+
+    def _keep_quotas(self, commit: Commit, plan: Plan) -> None:
+        self._facts.quotas.update(plan.quotas)
+        for key, used in plan.quotas.items():
+            values = (*key, commit.origin.correlation_id, used)
+            names = ("tenant_id", "account_id", "name", "correlation_id", "used")
+            self._rows["quotas"][key] = dict(zip(names, values, strict=True))
 
     def _write(self, row: CheckedRow) -> None:
         stored = self._rows[row.table.name].setdefault(row.key, {})

@@ -5,7 +5,7 @@ with what it has locked, assumes the rest, and learns what it lost when the inse
 one in order of arrival, each on top of those before it; a refused one leaves no trace.
 
 Checks go in one order, so that both stores refuse for the same reason: idempotency key, inbox, lease, guards,
-versions, balances.
+versions, balances, quotas.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,10 +22,14 @@ from patriot.store.api import (
     Commit,
     DuplicateRequest,
     GuardFailed,
+    GuardState,
     IdempotencyRecord,
     InsufficientFunds,
     LeaseLost,
+    QuotaChange,
+    QuotaExceeded,
     StreamId,
+    Ticket,
     VersionConflict,
 )
 from patriot.store.check import guard_key
@@ -38,6 +42,7 @@ InboxKey = tuple[UUID, str, str]  # tenant, consumer, event
 AnswerKey = tuple[UUID, UUID, str, str]  # tenant, user, route, key
 BalanceKey = tuple[UUID, UUID, str]  # tenant, account, asset
 GuardKey = tuple[UUID, str]  # tenant, scope
+QuotaKey = tuple[UUID, UUID, str]  # tenant, account, name
 
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
 
@@ -61,7 +66,8 @@ class Facts:
     inbox: dict[InboxKey, bool] = field(default_factory=dict)
     answers: dict[AnswerKey, IdempotencyRecord] = field(default_factory=dict)
     balances: dict[BalanceKey, Balance] = field(default_factory=dict)
-    guards: dict[GuardKey, tuple[int, bool]] = field(default_factory=dict)
+    guards: dict[GuardKey, GuardState] = field(default_factory=dict)
+    quotas: dict[QuotaKey, Decimal] = field(default_factory=dict)
     leases: dict[str, int] = field(default_factory=dict)
 
 
@@ -71,14 +77,19 @@ class LockKeys(NamedTuple):
     guards: set[GuardKey]
     leases: set[str]
     balances: set[BalanceKey]
+    quotas: set[QuotaKey]
 
 
 def lock_keys(commits: Sequence[Commit]) -> LockKeys:
-    keys = LockKeys(set(), set(), set())
+    keys = LockKeys(set(), set(), set(), set())
     for commit in commits:
         tenant_id = commit.origin.tenant_id
         for guard in commit.guards:
             keys.guards.add(guard_key(tenant_id, guard.scope))
+        for raised in commit.raises:
+            keys.guards.add(guard_key(tenant_id, raised.scope))
+        for quota in commit.quotas:
+            keys.quotas.add((tenant_id, quota.account_id, quota.name))
         for change in commit.balances:
             keys.balances.add((tenant_id, change.account_id, change.asset))
         if commit.lease is not None:
@@ -95,7 +106,10 @@ class Plan:
         self.inbox: dict[InboxKey, bool] = {}
         self.answers: dict[AnswerKey, IdempotencyRecord] = {}
         self.balances: dict[BalanceKey, Balance] = {}
+        self.guards: dict[GuardKey, GuardState] = {}
+        self.quotas: dict[QuotaKey, Decimal] = {}
         self.follows: list[int] = []  # per append admitted: the version that must stand already, 0 = made by this plan
+        self._tickets: set[Ticket | None] = set()
 
     def admit(self, commit: Commit) -> None:
         """Take the commit in, or raise a Refused (or InvalidValue for a balance out of range) and change nothing."""
@@ -107,11 +121,17 @@ class Plan:
             raise LeaseLost(commit.lease)
         if commit.guards:
             self._check_guards(commit)
+        self._check_ground(commit)
         heads, follows = self._heads_after(commit)
-        if commit.balances:
-            self.balances.update(self._balances_after(commit))
+        balances = self._balances_after(commit)
+        if commit.quotas:
+            self.quotas.update(self._quotas_after(commit))
+        self.balances.update(balances)
+        if commit.raises:
+            self._raise_guards(commit)
         self.heads.update(heads)
         self.follows += follows
+        self._tickets.add(commit.ticket)
         if commit.inbox is not None:
             self.inbox[(commit.origin.tenant_id, *commit.inbox)] = True
         if commit.idempotency is not None:
@@ -129,9 +149,26 @@ class Plan:
 
     def _check_guards(self, commit: Commit) -> None:
         for guard in commit.guards:
-            version, halted = self._facts.guards.get(guard_key(commit.origin.tenant_id, guard.scope), (0, False))
-            if halted or version != guard.version:
-                raise GuardFailed(guard.scope, halted=halted)
+            stands = self._guard(guard_key(commit.origin.tenant_id, guard.scope))
+            if stands.halted or stands.version != guard.version:
+                raise GuardFailed(guard.scope, halted=stands.halted)
+
+    def _raise_guards(self, commit: Commit) -> None:
+        for change in commit.raises:
+            key = guard_key(commit.origin.tenant_id, change.scope)
+            version, halted, limits = self._guard(key)
+            self.guards[key] = GuardState(
+                version + 1,
+                halted if change.halted is None else change.halted,
+                limits if change.limits is None else change.limits,
+            )
+
+    def _guard(self, key: GuardKey) -> GuardState:
+        return self.guards.get(key) or self._facts.guards.get(key) or GuardState()
+
+    def _check_ground(self, commit: Commit) -> None:
+        if not all(ticket.durable or ticket in self._tickets for ticket in commit.builds_on):
+            raise VersionConflict(commit.appends[0].stream, commit.appends[0].expected_version)
 
     def _heads_after(self, commit: Commit) -> tuple[dict[StreamKey, int], list[int]]:
         heads: dict[StreamKey, int] = {}
@@ -156,6 +193,14 @@ class Plan:
             balances[key] = _changed(balance, change)
         return balances
 
+    def _quotas_after(self, commit: Commit) -> dict[QuotaKey, Decimal]:
+        quotas: dict[QuotaKey, Decimal] = {}
+        for change in commit.quotas:
+            key = (commit.origin.tenant_id, change.account_id, change.name)
+            before = quotas.get(key, self.quotas.get(key, self._facts.quotas.get(key, ZERO)))
+            quotas[key] = _used(before, change)
+        return quotas
+
 
 def stream_key(stream: StreamId) -> StreamKey:
     return (stream.tenant_id.int, stream.id.int)
@@ -168,6 +213,13 @@ def answer_key(commit: Commit, record: IdempotencyRecord) -> AnswerKey:
 def _look_up(key: _Key, newer: dict[_Key, _Value], older: dict[_Key, _Value]) -> _Value | None:
     value = newer.get(key)
     return older.get(key) if value is None else value
+
+
+def _used(before: Decimal, change: QuotaChange) -> Decimal:
+    after = _EXACT.add(before, change.change)
+    if change.maximum is not None and after > change.maximum:
+        raise QuotaExceeded(change, before)
+    return after
 
 
 def _changed(balance: Balance, change: BalanceChange) -> Balance:

@@ -1,7 +1,7 @@
 """The store on PostgreSQL. Rule: only the writer appends; a tenant's reads run under a role bound to that tenant."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,7 @@ import orjson
 from patriot.store import sql
 from patriot.store.api import (
     Commit,
+    GuardState,
     IdempotencyRecord,
     Lease,
     Origin,
@@ -23,6 +24,7 @@ from patriot.store.api import (
 )
 from patriot.store.batch import Entry
 from patriot.store.check import check_commit, check_query, guard_key
+from patriot.store.columns import guard_state
 from patriot.store.connections import (
     LOST,
     Connection,
@@ -156,19 +158,16 @@ class PostgresStore:
                 rows = await connection.fetch(text, *values)
         return [_shown(table, dict(row)) for row in rows]
 
-    async def set_guard(self, origin: Origin, scope: str, *, halted: bool | None = None) -> int:
-        with unavailable_when_lost():
-            async with self._system.acquire() as connection, connection.transaction():
-                await connection.execute("lock table guards in exclusive mode")  # see Batch: waits its turn, once
-                key = guard_key(origin.tenant_id, scope)
-                return int(await connection.fetchval(sql.RAISE_GUARD, *key, halted, origin.correlation_id))
-
-    async def guards(self, tenant_id: UUID, scopes: Sequence[str]) -> Mapping[str, tuple[int, bool]]:
+    async def guards(self, tenant_id: UUID, scopes: Sequence[str]) -> Mapping[str, GuardState]:
         keys = [guard_key(tenant_id, scope) for scope in scopes]
         async with self._as_tenant(tenant_id) as connection:
             rows = await connection.fetch(sql.READ_GUARDS, [key[0] for key in keys], [key[1] for key in keys])
-        found = {row["scope"]: (row["version"], row["halted"]) for row in rows}
-        return {scope: found.get(scope, (0, False)) for scope in scopes}
+        found = {row["scope"]: guard_state(row) for row in rows}
+        return {scope: found.get(scope, GuardState()) for scope in scopes}
+
+    async def halted(self) -> Collection[tuple[UUID, str]]:
+        with unavailable_when_lost():
+            return {(row[0], row[1]) for row in await self._system.fetch(sql.READ_HALTED)}
 
     async def acquire_lease(self, name: str, owner: str, now: datetime, seconds: float) -> Lease | None:
         expires_at = now + timedelta(seconds=seconds)

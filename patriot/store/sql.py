@@ -31,7 +31,7 @@ select position + 1 from base, require_all((select count(*) from written), $14)
 DELETE_PUBLISHED = "delete from outbox where position = any($1::bigint[])"
 
 READ_GUARDS = """
-select tenant_id, scope, version, halted
+select tenant_id, scope, version, halted, limits
 from guards join unnest($1::uuid[], $2::text[]) as wanted (tenant_id, scope) using (tenant_id, scope)
 """
 
@@ -158,11 +158,40 @@ where snapshots.version < excluded.version
 
 LOAD_SNAPSHOT = "select version, data from snapshots where tenant_id = $1 and aggregate_id = $2"
 
-RAISE_GUARD = """
-insert into guards (tenant_id, scope, version, halted, correlation_id) values ($1, $2, 1, coalesce($3, false), $4)
+# Its writer holds the table's lock: nobody has raised them since they were read.
+RAISE_GUARDS = """
+insert into guards (tenant_id, scope, version, halted, limits, correlation_id)
+select * from unnest($1::uuid[], $2::text[], $3::int[], $4::boolean[], $5::jsonb[], $6::text[])
 on conflict (tenant_id, scope) do update set
-    version = guards.version + 1, halted = coalesce($3, guards.halted), correlation_id = excluded.correlation_id
-returning version
+    version = excluded.version, halted = excluded.halted, limits = excluded.limits,
+    correlation_id = excluded.correlation_id
+"""
+
+READ_HALTED = "select tenant_id, scope from guards where halted"
+
+LOCK_QUOTAS = """
+select q.tenant_id, q.account_id, q.name, q.used
+from quotas q
+join unnest($1::uuid[], $2::uuid[], $3::text[]) as wanted (tenant_id, account_id, name)
+    using (tenant_id, account_id, name)
+order by q.tenant_id, q.account_id, q.name
+for update of q
+"""
+
+# A quota that did not exist could not be locked: who finds another sum than planned has lost the race to make it.
+USE_QUOTAS = """
+with written as (
+    insert into quotas (tenant_id, account_id, name, used, correlation_id)
+    select tenant_id, account_id, name, change, correlation_id
+    from unnest($1::uuid[], $2::uuid[], $3::text[], $4::numeric[], $5::text[])
+        as new (tenant_id, account_id, name, change, correlation_id) order by 1, 2, 3
+    on conflict (tenant_id, account_id, name) do update set
+        used = quotas.used + excluded.used, correlation_id = excluded.correlation_id
+    returning tenant_id, account_id, name, used
+)
+select require_all(count(*), $7)
+from written join unnest($1::uuid[], $2::uuid[], $3::text[], $6::numeric[])
+    as planned (tenant_id, account_id, name, used) using (tenant_id, account_id, name, used)
 """
 
 ACQUIRE_LEASE = """

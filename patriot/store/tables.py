@@ -32,7 +32,7 @@ class Table:
 
     `columns` leaves out tenant_id and correlation_id, which tables with a tenant have too. `version` names the column
     that decides which of two rows is newer. A `disposable` table is emptied before a rebuild; `by_rows` is False
-    where only balance changes write. Each column of `unique` is unique over all tenants.
+    where only balance and quota changes write. Each column of `unique` is unique over all tenants.
     """
 
     name: str
@@ -140,6 +140,7 @@ _TABLES = (
         {"account_id": "uuid", "asset": "text", "total": "amount", "reserved": "amount", "margin": "amount"},
         by_rows=False,
     ),
+    Table("quotas", ("account_id", "name"), {"account_id": "uuid", "name": "text", "used": "amount"}, by_rows=False),
     Table(
         "strategies",
         ("id",),
@@ -150,13 +151,6 @@ _TABLES = (
         },
         version="stream_version",
         disposable=False,  # written by commands, without an event so far
-    ),
-    Table(
-        "risk_limits",
-        ("scope",),
-        {"scope": "text", "limits": "jsonb", "updated_at": "timestamptz", "stream_version": "integer"},
-        version="stream_version",
-        disposable=False,  # the same; losing them would loosen what was tightened
     ),
     Table(
         "instruments",

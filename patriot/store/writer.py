@@ -74,10 +74,13 @@ class Writer:
         """
         if self._closing:
             raise StoreUnavailable("the store is closed")
-        if len(self._queue) >= self._limits.queue_commits_max:
-            raise StoreUnavailable("the write queue is full")
         future: _Future = asyncio.get_running_loop().create_future()
-        self._queue.append((entry, future))
+        if entry.commit.raises:  # a kill switch waits for nobody
+            self._queue.appendleft((entry, future))
+        elif len(self._queue) >= self._limits.queue_commits_max:
+            raise StoreUnavailable("the write queue is full")
+        else:
+            self._queue.append((entry, future))
         self._work.set()
         return await future
 
@@ -109,7 +112,9 @@ class Writer:
             off: Outcome = 0
         except Exception as error:  # noqa: BLE001 (whatever went wrong is the callers' to see; they must not hang)
             outcomes, off = [error] * len(taken), error
-        for (_, future), outcome in zip(taken, outcomes, strict=True):
+        for (entry, future), outcome in zip(taken, outcomes, strict=True):
+            if entry.commit.ticket is not None:
+                entry.commit.ticket.durable = not isinstance(outcome, Exception)
             _answer(future, outcome)
         for future in taking_off:
             _answer(future, off)

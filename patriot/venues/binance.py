@@ -5,20 +5,45 @@ nothing among the ordinary orders asks there too. A triggered one becomes an ord
 Source: binance-spot-api-docs rest-api.md; developers.binance.com USDⓈ-M futures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import ccxt
 
 from patriot.domain.venue import OrderRef, VenueBalanceState, VenueOrder
+from patriot.venues.budget import Budget
 from patriot.venues.dialect import CONDITIONAL, HISTORY, Dialect, figure, kind_of, named, symbol_of
 from patriot.venues.endpoints import VenueEndpoints
-from patriot.venues.gate import Budget
+from patriot.venues.gate import Step
 from patriot.venues.reading import Structure, Unreadable, number
 from schemas.types import Side
 
 AMEND_PATH = "order/amend/keepPriority"
+
+# all requests of a step together; on futures the question for conditional orders comes on top
+_SPOT: Mapping[Step, float] = {
+    "create": 1,
+    "modify": 10,
+    "cancel": 1,
+    "open": 6,
+    "ended": 4,
+    "trades": 20,
+    "search": 40,
+    "all_open": 80,
+    "balances": 20,
+}
+_LINEAR: Mapping[Step, float] = {
+    "create": 1,
+    "modify": 3,
+    "cancel": 2,
+    "open": 2,
+    "ended": 3,
+    "trades": 5,
+    "search": 10,
+    "all_open": 80,
+    "balances": 5,
+}
 
 
 class Binance(Dialect):
@@ -27,16 +52,8 @@ class Binance(Dialect):
     kinds = ("spot", "linear")
     streams = ("spot", "linear")
     wallets = ("spot", "linear")
-    budgets = {"spot": Budget(6000, 60), "linear": Budget(2400, 60)}  # noqa: RUF012 - never changed
-    weights = {  # noqa: RUF012 - never changed
-        "create": 1,
-        "modify": 4,
-        "cancel": 1,
-        "open": 6,
-        "ended": 4,
-        "trades": 20,
-        "balances": 20,
-    }
+    budgets = {"spot": Budget("spot", 6000, 60), "linear": Budget("linear", 2400, 60)}  # noqa: RUF012 - never changed
+    weights = {"spot": _SPOT, "linear": _LINEAR}  # noqa: RUF012 - never changed
 
     def options(self, kind: str) -> dict[str, Any]:
         options = super().options(kind) | {

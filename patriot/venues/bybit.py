@@ -10,8 +10,18 @@ from typing import Any
 import ccxt
 
 from patriot.domain.venue import OrderRef, VenueOrder
-from patriot.venues.dialect import AT_MARKET, CONDITIONAL, Dialect, figure, kind_of, named, symbol_of, trades_upwards
-from patriot.venues.gate import Budget
+from patriot.venues.budget import Budget
+from patriot.venues.dialect import (
+    AT_MARKET,
+    CONDITIONAL,
+    ONE_EACH,
+    Dialect,
+    figure,
+    kind_of,
+    named,
+    symbol_of,
+    trades_upwards,
+)
 from patriot.venues.reading import Structure, Unreadable
 from schemas.types import Side
 
@@ -27,7 +37,8 @@ class Bybit(Dialect):
     streams = ("spot+linear",)
     wallets = ("linear",)
     acknowledges = True
-    budgets = {"spot": Budget(300, 5), "linear": Budget(300, 5)}  # noqa: RUF012 - 600 per address, shared by both
+    budgets = dict.fromkeys(kinds, Budget("address", 600, 5))
+    weights = dict.fromkeys(kinds, ONE_EACH)
 
     def options(self, kind: str) -> dict[str, Any]:
         return super().options(kind) | {"defaultSubType": "linear"}

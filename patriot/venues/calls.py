@@ -8,14 +8,20 @@ import ccxt
 import structlog
 
 from patriot.runtime.clock import Clock
+from patriot.runtime.ports import State
+from patriot.venues.budget import Held, SharedBudget
 from patriot.venues.connections import Connections
 from patriot.venues.dialect import Dialect
-from patriot.venues.gate import Gate, Held, Step
+from patriot.venues.gate import Gate, Step
 from patriot.venues.outcomes import Meaning, judge
 
 CALLS_MAX = 64
 WAIT_SECONDS_MAX = 0.8
-"""How long a call may wait to leave: what is sent later than this could outlive the platform's arrival window."""
+"""How long a command may wait to leave: what is sent later than this could outlive the platform's arrival window."""
+
+COMMANDS: Final = frozenset({"create", "modify", "cancel"})
+QUESTION_SECONDS_MAX = 20.0
+"""Questions wait in a queue: one that gives up halfway through its calls has spent its weight for nothing."""
 
 SILENCING: Final = frozenset({"-1003", "10018", "DDoSProtection", "RateLimitExceeded"})
 """Codes that are about our address and not about one account or endpoint."""
@@ -37,25 +43,28 @@ class NotSent(Exception):
 
 
 class Calls:
-    """The gates of one adapter, one per venue and market type, and the number of calls at once."""
+    """The gates of one adapter, one per budget, and the number of calls at once. `address` is ours as venues see it:
+    who shares it shares its budgets.
+    """
 
-    def __init__(self, connections: Connections, clock: Clock) -> None:
-        self._connections, self._clock = connections, clock
-        self._gates: dict[tuple[str, str], Gate] = {}
+    def __init__(self, connections: Connections, clock: Clock, state: State, address: str) -> None:
+        self._connections, self._clock, self._state, self._address = connections, clock, state, address
+        self._gates: dict[str, Gate] = {}
         self._slots = asyncio.Semaphore(CALLS_MAX)
 
     def gate(self, dialect: Dialect, kind: str) -> Gate:
-        gate = self._gates.get((dialect.venue, kind))
-        if gate is None:
-            gate = self._gates[dialect.venue, kind] = Gate(dialect.budgets[kind], self._clock.monotonic)
-        return gate
+        budget = dialect.budgets[kind]
+        key = f"budget:{self._address}:{dialect.venue}:{budget.name}"
+        if key not in self._gates:
+            self._gates[key] = Gate(SharedBudget(key, budget, self._state, self._clock), self._clock.monotonic)
+        return self._gates[key]
 
     async def ask(
         self, step: Step, dialect: Dialect, exchange: Any, kind: str, call: Callable[[], Awaitable[Result]]
     ) -> Result:
         """One call through the gate. Raises NotSent, and whatever the call raises."""
         gate = self.gate(dialect, kind)
-        await self._enter(gate, step, dialect.weights[step])
+        await self._enter(gate, step, dialect.weights[kind][step])
         try:
             async with asyncio.timeout(self._connections.timeout_seconds):
                 result = await call()
@@ -69,17 +78,24 @@ class Calls:
             self._slots.release()
 
     async def _enter(self, gate: Gate, step: Step, weight: float) -> None:
-        """Take budget and a slot, or raise NotSent after a short wait."""
-        deadline = self._clock.monotonic() + WAIT_SECONDS_MAX
-        while held := gate.admit(step, weight):
-            if held.code != "rate_limited" or self._clock.monotonic() + held.seconds > deadline:
-                raise NotSent(held)
-            await self._clock.sleep(held.seconds)
+        """Take budget and a slot, or raise NotSent after a wait."""
+        if step in COMMANDS:
+            await self._admitted(gate, step, weight, self._clock.monotonic() + WAIT_SECONDS_MAX)
+        else:
+            deadline = self._clock.monotonic() + QUESTION_SECONDS_MAX
+            async with gate.questions:
+                await self._admitted(gate, step, weight, deadline)
         try:
             async with asyncio.timeout(WAIT_SECONDS_MAX):
                 await self._slots.acquire()
         except TimeoutError:
             raise NotSent(Held("rate_limited", WAIT_SECONDS_MAX)) from None
+
+    async def _admitted(self, gate: Gate, step: Step, weight: float, deadline: float) -> None:
+        while held := await gate.admit(step, weight):
+            if held.code != "rate_limited" or self._clock.monotonic() + held.seconds > deadline:
+                raise NotSent(held)
+            await self._clock.sleep(held.seconds)
 
     async def _failed(self, gate: Gate, dialect: Dialect, exchange: Any, kind: str, error: Exception) -> None:
         verdict = judge(exchange.id, error)
@@ -89,7 +105,7 @@ class Calls:
             log.warning("venue does not answer: no new orders for a while", venue=dialect.venue, market=kind)
         if verdict.meaning is Meaning.LIMITED and verdict.code in SILENCING:
             seconds = _retry_after(exchange) or SILENCE_SECONDS[exchange.id]
-            gate.silence(seconds)
+            await gate.silence(seconds)
             log.warning("venue asks for silence", venue=dialect.venue, market=kind, seconds=seconds)
         if verdict.meaning is Meaning.STALE:
             await self._synchronise(dialect, kind)

@@ -24,6 +24,7 @@ from patriot.domain.venue import (
     VenueOrder,
 )
 from patriot.runtime.clock import Clock
+from patriot.runtime.ports import State
 from patriot.telemetry.redaction import redact_text
 from patriot.venues.binance import Binance
 from patriot.venues.bybit import Bybit
@@ -49,12 +50,19 @@ class CcxtAdapter:
     """`patriot.domain.venue.VenueAdapter` for Binance, Bybit and Coinbase, at the given endpoints."""
 
     def __init__(
-        self, logins: Logins, endpoints: VenueEndpoints, clock: Clock, timeout_seconds: float = TIMEOUT_SECONDS
+        self,
+        logins: Logins,
+        endpoints: VenueEndpoints,
+        clock: Clock,
+        state: State,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        address: str = "",
     ) -> None:
         self.endpoints = endpoints
         self.connections = Connections(DIALECTS, logins, endpoints, clock.monotonic, timeout_seconds)
         self._clock = clock
-        self._calls = Calls(self.connections, clock)
+        self._calls = Calls(self.connections, clock, state, address if endpoints.mode == "live" else endpoints.http)
 
     # --- commands ---
     async def create(self, order: VenueOrder) -> Outcome:
@@ -143,7 +151,7 @@ class CcxtAdapter:
             dialect = await self.connections.dialect(account_id)
             for kind in dialect.kinds:
                 exchange = await self.connections.exchange(account_id, kind)
-                orders = await self._calls.ask("open", dialect, exchange, kind, partial(dialect.all_open, exchange))
+                orders = await self._calls.ask("all_open", dialect, exchange, kind, partial(dialect.all_open, exchange))
                 for order in orders:
                     ref = reference(account_id, dialect.venue, order)
                     found.append(await self._with_trades(dialect, exchange, ref, order))
@@ -178,7 +186,8 @@ class CcxtAdapter:
         if order is None:
             order = await self._calls.ask("ended", dialect, exchange, kind, lambda: dialect.find_ended(exchange, ref))
         if order is None:
-            trades = await self._calls.ask("trades", dialect, exchange, kind, lambda: dialect.trades(exchange, ref))
+            step: Step = "trades" if ref.venue_order_id else "search"
+            trades = await self._calls.ask(step, dialect, exchange, kind, lambda: dialect.trades(exchange, ref))
             return Unknown(f"{len(trades)} trades of an order that is in no list") if trades else NotFound()
         return _whole(await self._with_trades(dialect, exchange, ref, order))
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from patriot.domain.venue import OrderRef, VenueOrder
-from patriot.venues.dialect import CONDITIONAL, HISTORY, Dialect, figure, named, symbol_of
-from patriot.venues.gate import Budget
+from patriot.venues.budget import Budget
+from patriot.venues.dialect import CONDITIONAL, HISTORY, ONE_EACH, Dialect, figure, named, symbol_of
 from patriot.venues.reading import Structure
 
 
@@ -21,7 +21,8 @@ class Coinbase(Dialect):
     streams = ("spot",)
     wallets = ("spot",)
     acknowledges = True
-    budgets = {"spot": Budget(30, 1)}  # noqa: RUF012 - never changed
+    budgets = {"spot": Budget("address", 30, 1)}  # noqa: RUF012 - never changed
+    weights = {"spot": ONE_EACH}  # noqa: RUF012 - never changed
 
     def options(self, kind: str) -> dict[str, Any]:
         return {**super().options(kind), "adjustForTimeDifference": False}

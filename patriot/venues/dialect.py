@@ -11,8 +11,9 @@ import ccxt
 
 from patriot.domain.money import plain
 from patriot.domain.venue import OrderRef, VenueBalanceState, VenueOrder
+from patriot.venues.budget import Budget
 from patriot.venues.endpoints import VenueEndpoints
-from patriot.venues.gate import Budget, Step
+from patriot.venues.gate import Step
 from patriot.venues.reading import Structure, balances
 from schemas.types import Side
 
@@ -21,6 +22,7 @@ AT_MARKET = frozenset({"market", "stop", "take_profit"})
 RECEIVE_WINDOW_MS = 5000
 OPTIONS = {"adjustForTimeDifference": True, "recvWindow": RECEIVE_WINDOW_MS}
 HISTORY = 500
+ONE_EACH: Mapping[Step, float] = dict.fromkeys(get_args(Step), 1.0)
 
 
 class Dialect:
@@ -28,7 +30,7 @@ class Dialect:
 
     `streams` are the private connections of an account, each named by the market types that it tells about, joined by
     "+". `wallets` are the market types that have a wallet of their own; `acknowledges` says that an answer to a command
-    only means "taken", so its effect has to be asked for.
+    only means "taken", so its effect has to be asked for. `budgets` and `weights` are by market type.
     """
 
     venue: ClassVar[str]
@@ -38,7 +40,7 @@ class Dialect:
     wallets: ClassVar[tuple[str, ...]]
     acknowledges: ClassVar[bool] = False
     budgets: ClassVar[Mapping[str, Budget]]
-    weights: ClassVar[Mapping[Step, float]] = dict.fromkeys(get_args(Step), 1.0)
+    weights: ClassVar[Mapping[str, Mapping[Step, float]]]
 
     # --- the exchange object ---
     def options(self, kind: str) -> dict[str, Any]:

@@ -27,9 +27,12 @@ async def open_venues(runtime: Runtime) -> None:
     from patriot.venues.endpoints import VenueEndpoints
 
     log_in = partial(_login, runtime)
-    runtime.venues[LIVE] = CcxtAdapter(log_in, VenueEndpoints(), runtime.clock)
-    if runtime.settings.execution == "wire":
-        runtime.venues[PAPER] = CcxtAdapter(log_in, VenueEndpoints(runtime.settings.venue_port), runtime.clock)
+    settings = runtime.settings
+    runtime.venues[LIVE] = CcxtAdapter(
+        log_in, VenueEndpoints(), runtime.clock, runtime.state, address=settings.outgoing_address
+    )
+    if settings.execution == "wire":
+        runtime.venues[PAPER] = CcxtAdapter(log_in, VenueEndpoints(settings.venue_port), runtime.clock, runtime.state)
 
 
 async def _login(runtime: Runtime, account_id: UUID) -> "Login":

@@ -95,6 +95,9 @@ class CrashingPublisher:
         await self._broker.publish(topic, *messages)
         self._fuse.passes("after publish")
 
+    def is_heard(self, topic: str) -> bool:
+        return bool(self._broker.is_heard(topic))
+
     def publish_recorded(self, events: Sequence[Any]) -> None:
         self._fuse.passes("before publish")
         self._broker.publish_recorded(events)

@@ -17,6 +17,7 @@ from patriot.store.api import (
     BalanceChange,
     DuplicateRequest,
     Guard,
+    GuardChange,
     GuardFailed,
     Inbox,
     InsufficientFunds,
@@ -25,11 +26,13 @@ from patriot.store.api import (
     LeaseLost,
     NewEvent,
     Query,
+    QuotaExceeded,
     Refused,
     Row,
     Snapshot,
     Store,
     StreamId,
+    Ticket,
     VersionConflict,
 )
 from patriot.store.memory import MemoryStore
@@ -45,6 +48,8 @@ from tests.store_samples import (
     deposit,
     events,
     origin,
+    quota,
+    raise_guard,
     reservation,
     stream,
 )
@@ -126,6 +131,30 @@ async def test_commit_refuses_any_version_but_the_newest(store: Store, expected:
         await store.commit(append(to, expected))
     assert (refused.value.stream, refused.value.expected_version) == (to, expected)
     assert len(await store.load(to)) == 2
+
+
+@pytest.mark.requirement("P2")
+async def test_commit_on_top_of_a_refused_one_is_refused_though_its_version_fits(store: Store):
+    """Another process took the version that the first wanted: the second knows a state that never was."""
+    to, first = stream(), Ticket()
+    await store.commit(append(to))
+    await store.commit(append(to, 1))
+    late, on_top = (
+        store.commit(append(to, 1, ticket=first)),
+        store.commit(append(to, 2, ticket=Ticket(), builds_on=[first])),
+    )
+    outcomes = await asyncio.gather(late, on_top, return_exceptions=True)
+    assert [type(one) for one in outcomes] == [VersionConflict, VersionConflict]
+    assert len(await store.load(to)) == 2
+
+
+async def test_commit_on_top_of_one_that_is_on_its_way_follows_it(store: Store):
+    to, first = stream(), Ticket()
+    both = (append(to, ticket=first), append(to, 1, ticket=Ticket(), builds_on=[first]))
+    await asyncio.gather(*map(store.commit, both))
+    assert first.durable
+    await store.commit(append(to, 2, builds_on=[first]))
+    assert len(await store.load(to)) == 3
 
 
 async def test_commit_refuses_a_gap_in_a_new_stream(store: Store):
@@ -220,7 +249,7 @@ async def test_a_repeated_request_is_recognised_though_it_could_not_be_made_agai
     await store.commit(commit(balances=[deposit("5")]))
     await store.commit(spent)
     await store.commit(request)
-    await store.set_guard(origin(), scope, halted=True)
+    await raise_guard(store, origin(), scope, halted=True)
     with pytest.raises(DuplicateRequest):  # not GuardFailed, not VersionConflict
         await store.commit(request)
     with pytest.raises(AlreadyProcessed):  # not InsufficientFunds
@@ -356,28 +385,108 @@ async def test_balances_are_exact_to_the_last_decimal(store: Store):
 async def test_a_guard_refuses_after_limits_changed_and_while_halted(store: Store):
     scope = f"account:{ACCOUNT}"
     await store.commit(commit(guards=[Guard(scope, 0), Guard("platform", 0)]))
-    assert await store.set_guard(origin(), scope) == 1
+    assert await raise_guard(store, origin(), scope) == 1
     with pytest.raises(GuardFailed) as refused:
         await store.commit(append(stream(), guards=[Guard(scope, 0)]))
     assert (refused.value.scope, refused.value.halted) == (scope, False)
     await store.commit(commit(guards=[Guard(scope, 1)]))
-    assert await store.set_guard(origin(), scope, halted=True) == 2
+    assert await raise_guard(store, origin(), scope, halted=True) == 2
     with pytest.raises(GuardFailed) as refused:
         await store.commit(commit(guards=[Guard(scope, 2)]))
     assert refused.value.halted
-    assert await store.set_guard(origin(), scope) == 3
-    assert await store.guards(TENANT, [scope, "platform"]) == {scope: (3, True), "platform": (0, False)}
-    await store.set_guard(origin(), scope, halted=False)
+    assert await raise_guard(store, origin(), scope) == 3
+    assert await store.guards(TENANT, [scope, "platform"]) == {scope: (3, True, {}), "platform": (0, False, {})}
+    await raise_guard(store, origin(), scope, halted=False)
     await store.commit(commit(guards=[Guard(scope, 4)]))
+
+
+@pytest.mark.requirement("P11")
+async def test_a_raised_guard_keeps_what_it_is_not_told(store: Store):
+    scope = f"account:{ACCOUNT}"
+    await store.commit(commit(raises=[GuardChange(scope, limits={"owner": {"maximum_open_orders": 3}})]))
+    await store.commit(commit(raises=[GuardChange(scope, halted=True), GuardChange("platform")]))
+    assert await store.guards(TENANT, [scope]) == {scope: (2, True, {"owner": {"maximum_open_orders": 3}})}
+    assert set(await store.halted()) == {(TENANT, scope)}
+    await store.commit(commit(raises=[GuardChange(scope, halted=False, limits={})]))
+    assert await store.guards(TENANT, [scope]) == {scope: (3, False, {})}
+    assert not await store.halted()
+
+
+@pytest.mark.requirement("P11")
+async def test_a_refused_commit_raises_no_guard(store: Store):
+    taken = stream()
+    await store.commit(append(taken))
+    with pytest.raises(VersionConflict):
+        await store.commit(append(taken, raises=[GuardChange("user:1", halted=True)]))
+    assert not await store.halted()
+
+
+@pytest.mark.requirement("P11")
+async def test_orders_in_the_batch_behind_a_kill_switch_are_refused(store: Store):
+    orders = [append(stream(), guards=[Guard("user:1", 0)]) for _ in range(2)]
+    halt = commit(raises=[GuardChange("user:1", halted=True)])
+    results = await asyncio.gather(*map(store.commit, (orders[0], halt, orders[1])), return_exceptions=True)
+    assert isinstance(results[2], GuardFailed)
+    assert results[2].halted
+
+
+# Quotas
+
+
+async def used(store: Store, name: str = "orders") -> Decimal:
+    rows = await store.find(Query("quotas", TENANT, {"account_id": ACCOUNT, "name": name}))
+    return sum((row["used"] for row in rows), Decimal(0))
+
+
+@pytest.mark.requirement("P11")
+async def test_a_quota_is_taken_up_to_its_maximum_and_given_back(store: Store):
+    for _ in range(3):
+        await store.commit(append(stream(), quotas=[quota(1, 3)]))
+    with pytest.raises(QuotaExceeded) as refused:
+        await store.commit(append(stream(), quotas=[quota(1, 3)]))
+    assert (refused.value.used, refused.value.change.name) == (3, "orders")
+    await store.commit(append(stream(), quotas=[quota(-1)]))
+    await store.commit(append(stream(), quotas=[quota(1, 3)]))
+    assert await used(store) == 3
+
+
+@pytest.mark.requirement("P11")
+async def test_quotas_of_a_refused_commit_are_not_used(store: Store):
+    taken = stream()
+    await store.commit(append(taken))
+    commits = [
+        append(taken if number % 2 else stream(), quotas=[quota(1, 4), quota(1, name="buy")]) for number in range(10)
+    ]
+    results = await asyncio.gather(*map(store.commit, commits), return_exceptions=True)
+    assert [type(result) for result in results[1::2]] == [VersionConflict] * 5
+    assert [type(result) for result in results[::2]] == [list] * 4 + [QuotaExceeded]
+    assert (await used(store), await used(store, "buy")) == (4, 4)
+
+
+@pytest.mark.requirement("P11")
+async def test_a_refused_commit_makes_no_quota(store: Store):
+    commits = [append(stream(), quotas=[quota(5, 4, "buy")]), append(stream(), quotas=[quota(1, 4)])]
+    results = await asyncio.gather(*map(store.commit, commits), return_exceptions=True)
+    assert isinstance(results[0], QuotaExceeded)
+    assert [row["name"] for row in await store.find(Query("quotas", TENANT))] == ["orders"]
+
+
+@pytest.mark.requirement("P11")
+async def test_a_commit_may_pass_a_maximum_that_it_does_not_name(store: Store):
+    await store.commit(append(stream(), quotas=[quota(5)]))
+    with pytest.raises(QuotaExceeded):
+        await store.commit(append(stream(), quotas=[quota(0, 3)]))
+    await store.commit(append(stream(), quotas=[quota(-4), quota(2, 3)]))
+    assert await used(store) == 3
 
 
 @pytest.mark.requirement("B3")
 async def test_the_platforms_guard_binds_every_tenant_and_an_accounts_only_its_own(store: Store):
-    await store.set_guard(origin(), "user:1", halted=True)
+    await raise_guard(store, origin(), "user:1", halted=True)
     await store.commit(commit(origin(OTHER_TENANT), guards=[Guard("user:1", 0)]))
-    await store.set_guard(origin(PUBLIC_TENANT), "platform", halted=True)
+    await raise_guard(store, origin(PUBLIC_TENANT), "platform", halted=True)
     for tenant in (TENANT, OTHER_TENANT):
-        assert await store.guards(tenant, ["platform"]) == {"platform": (1, True)}
+        assert await store.guards(tenant, ["platform"]) == {"platform": (1, True, {})}
         with pytest.raises(GuardFailed):
             await store.commit(commit(origin(tenant), guards=[Guard("platform", 1)]))
 
@@ -389,7 +498,7 @@ async def test_a_kill_switch_that_has_answered_lets_nothing_pass(store: Store):
 
     trades = [asyncio.create_task(trade(number)) for number in range(200)]
     await asyncio.sleep(0.02)
-    await store.set_guard(origin(), "platform", halted=True)
+    await raise_guard(store, origin(), "platform", halted=True)
     after_halt = len([event async for event in store.read()])
     results = await asyncio.gather(*trades, return_exceptions=True)
     assert len([event async for event in store.read()]) == after_halt
@@ -648,7 +757,7 @@ async def test_clearing_read_models_keeps_the_truth(store: Store):
 @pytest.mark.requirement("P3", "B3")
 async def test_a_refused_commit_leaves_no_trace_whatever_the_reason(store: Store):
     await store.commit(append(taken := stream(), balances=[deposit("1")], inbox=Inbox("c", "seen")))
-    await store.set_guard(origin(), "user:1")
+    await raise_guard(store, origin(), "user:1")
     reasons: dict[type[Refused], dict[str, object]] = {
         VersionConflict: {"appends": [Append(stream(), 0, events()), Append(taken, 0, events())]},
         InsufficientFunds: {"balances": [deposit("1"), reservation("5")]},

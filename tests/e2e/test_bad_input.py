@@ -16,6 +16,7 @@ from patriot.runtime.ports import Response
 from patriot.store.api import Query, Store
 from patriot.store.tables import TABLES
 from patriot.telemetry.correlation import is_correlation_id
+from schemas.risk_events import RiskDenied
 from tests.support.host import PASSWORD, PERPETUAL, SPOT, TENANT, Client, define, running_host, set_price, until_idle
 from tests.support.venues import RestingVenue
 
@@ -44,9 +45,9 @@ class World:
         return fields | changes
 
     async def everything(self) -> tuple[object, ...]:
-        """All events and all rows."""
+        """All events and all rows; not what refusals tell of themselves."""
         store = self.host.runtime.store
-        events = [(event.id, event.type) async for event in store.read()]
+        events = [(event.id, event.type) async for event in store.read() if event.type != RiskDenied.TYPE]
         rows = [(name, [dict(row) for row in await store.find(Query(name, None))]) for name in TABLES]
         return events, rows
 

@@ -5,24 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
+from uuid import UUID
 
 from patriot.domain.instrument import Instrument
 from patriot.domain.money import ZERO
 from patriot.domain.order import Reservation
+from patriot.domain.risk.limits import DEFAULTS, Limits
+from patriot.domain.risk.standing import Standing
 from schemas.commands import CreateOrder
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Pre-trade limits of one account; None = unlimited. Notionals in the quote asset, `price_collar` as a fraction."""
-
-    maximum_order_notional: Decimal | None = Decimal(1_000_000)
-    maximum_position_notional: Decimal | None = Decimal(5_000_000)
-    maximum_open_orders: int | None = 200
-    maximum_orders_per_second: int | None = 100
-    price_collar: Decimal | None = Decimal("0.05")
-    price_age_seconds_max: int = 60
-    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +34,33 @@ class ReferencePrice:
 
 @dataclass(frozen=True, slots=True)
 class RiskContext:
-    """One order and what surrounds it.
+    """One order and what surrounds it. `modifies` names the order where it is one that is to be modified.
 
     `order` is the order as it will be: for a modification with its new quantity and price, and then `filled_quantity`
-    is done already and `reserved` is held for it already. `open_orders` counts the account's; `open_notional` is what
-    those of the same instrument and side are worth in the quote asset. Both leave this order out. `halted` names the
-    scopes whose kill switch is on.
+    is done already and `reserved` is held for it already. `open_orders` and `side_quantity` are what the account has
+    used of its quotas (see quotas.py), without this order. `halted` names the scopes whose kill switch is on.
+    `same_order_seconds` is the age of the newest order that reads the same; `best_opposite` the account's own price
+    that this order would meet first. `standing` is None where no limit asks for it, or it is not known.
     """
 
     order: CreateOrder
     now: datetime
     instrument: Instrument | None
     price: ReferencePrice | None
-    limits: Limits = Limits()
+    limits: Limits = DEFAULTS
     available: Mapping[str, Decimal] = field(default_factory=dict)
     position_quantity: Decimal = ZERO
     open_orders: int = 0
-    open_notional: Decimal = ZERO
+    side_quantity: Decimal = ZERO
     orders_last_second: int = 0
+    cancels_last_second: int = 0
+    same_order_seconds: float | None = None
+    best_opposite: Decimal | None = None
+    standing: Standing | None = None
     halted: tuple[str, ...] = ()
     leverage: Decimal = Decimal(1)
+    user_id: UUID | None = None
+    modifies: UUID | None = None
     filled_quantity: Decimal = ZERO
     reserved: Decimal = ZERO
 
@@ -81,13 +78,24 @@ class RiskContext:
     def open_quantity(self) -> Decimal:
         return self.order.quantity - self.filled_quantity
 
+    @property
+    def increases(self) -> bool:
+        """Whether the order could make the position larger, or turn it round. A spot sale never does."""
+        if not self.known_instrument.is_derivative:
+            return self.order.side == "buy"
+        opposite = (self.position_quantity < 0) == (self.order.side == "buy") and self.position_quantity != 0
+        return not opposite or self.open_quantity > abs(self.position_quantity)
+
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """The order may be made durable if `reservation` is available and the limits still have this version."""
+    """The order may be made durable if `reservation` is available, the limits still have this version, and no quota
+    goes above its maximum; the commit checks all three.
+    """
 
     reservation: Reservation
     limits_version: int
+    maxima: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

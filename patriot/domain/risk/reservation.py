@@ -21,7 +21,8 @@ from decimal import ROUND_UP, Decimal
 from patriot.domain.instrument import Instrument
 from patriot.domain.money import ZERO, exact, rounded
 from patriot.domain.order import Reservation
-from patriot.domain.risk.context import Limits, RiskContext
+from patriot.domain.risk.context import RiskContext
+from patriot.domain.risk.limits import Limits
 
 SLIPPAGE = Decimal("0.05")  # what a market order may run where the account has no collar
 

@@ -19,6 +19,7 @@ from patriot.runtime.function import Feed, Function
 from patriot.runtime.ports import Random, Runtime
 from patriot.runtime.reference import References
 from patriot.runtime.settings import Settings
+from patriot.runtime.states import StateCache
 from patriot.runtime.supervision import supervise
 from patriot.store.api import Store
 
@@ -58,6 +59,7 @@ class DaprHost:
             ticks=LocalTicks(),
             access=ground.access,
             references=References(store, clock.monotonic),
+            states=StateCache(alone=False),
         )
         self.edges = {part.name: Edge(part.served, self.runtime, part.name) for part in parts}
         self.app = Door(parts, self.edges, self.runtime, token=app_token)

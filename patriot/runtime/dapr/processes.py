@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import structlog
 
@@ -21,6 +22,7 @@ POLL_SECONDS = 0.02
 RESTART_SECONDS = 0.1
 RESTART_SECONDS_MAX = 5.0
 LOG_END_BYTES = 2000
+STARTS_AT_ONCE = 4
 
 log = structlog.get_logger()
 
@@ -134,6 +136,30 @@ class Process:
             return self.log_file.read_bytes()[-LOG_END_BYTES:].decode(errors="replace")
         except FileNotFoundError:
             return ""
+
+
+class Fleet:
+    """Processes that are started a few at a time and stopped all at once, at the end of an `async with`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._gate = asyncio.Semaphore(STARTS_AT_ONCE)
+        self.processes: dict[str, Process] = {}
+
+    async def start(self, programs: Sequence[Program]) -> None:
+        """Return when all are ready. Raises NotReady."""
+        await asyncio.gather(*(self._start(program) for program in programs))
+
+    async def _start(self, program: Program) -> None:
+        async with self._gate:
+            process = self.processes[program.name] = Process(program, self._folder)
+            await process.start()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(process.stop() for process in self.processes.values()))
 
 
 def _dying_with_us(command: Sequence[str]) -> Sequence[str]:

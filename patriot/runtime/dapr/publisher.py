@@ -89,6 +89,9 @@ class DaprPublisher:
         if left:
             raise NotPublished(f"{topic}: the broker did not take {len(left)} of {len(messages)} messages")
 
+    def is_heard(self, topic: str) -> bool:  # noqa: ARG002 - only the broker knows who listens
+        return True
+
     def publish_recorded(self, events: Sequence[RecordedEvent]) -> None:
         for event in events:
             if event.id not in self._recorded and len(self._recorded) < self._queue_max:

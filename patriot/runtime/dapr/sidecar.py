@@ -10,7 +10,8 @@ SidecarError
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -190,6 +191,16 @@ class Sidecar:
             if key and error.code() in _STALE:
                 raise EtagMismatch(key) from error
             raise _told(error) from error
+
+
+@asynccontextmanager
+async def connected(address: Address) -> AsyncIterator[Sidecar]:
+    """The client of the sidecar there, closed at the end."""
+    sidecar = Sidecar(address)
+    try:
+        yield sidecar
+    finally:
+        await sidecar.close()
 
 
 def _item(key: str, value: bytes, seconds: int | None, etag: str | None) -> common_v1.StateItem:

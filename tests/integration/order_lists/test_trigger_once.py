@@ -12,6 +12,7 @@ from patriot.protocols.market import Trade
 from patriot.runtime.edge import system_context
 from patriot.store.api import Lease, StreamId
 from tests.integration.order_lists.market import Market, market
+from tests.store_samples import raise_guard
 from tests.support.host import PERPETUAL, TENANT, running_host
 
 pytestmark = pytest.mark.requirement("P9", "A5")
@@ -85,7 +86,7 @@ async def test_halted_account_does_not_send_what_fires():
         closing = await m.order("buy", "1")
         exit_ = await m.order("sell", "1", reduce_only=True, **TRAIL)
         origin = system_context(m.host.runtime, "test").origin
-        await m.host.runtime.store.set_guard(origin, "platform", halted=True)
+        await raise_guard(m.host.runtime.store, origin, "platform", halted=True)
         await m.move("59000")
         shown = await m.show(order)
         assert (shown["status"], shown["reason"]) == ("cancelled", "it fired while trading is halted")

@@ -15,7 +15,7 @@ from patriot.store.api import Guard, Query
 from patriot.store.columns import event_columns
 from patriot.store.connections import Connection, connect, urls_of
 from patriot.store.postgres import PostgresStore
-from tests.store_samples import TENANT, append, commit, deposit, origin, reservation, stream
+from tests.store_samples import TENANT, append, commit, deposit, origin, raise_guard, reservation, stream
 
 pytestmark = [pytest.mark.postgres, pytest.mark.requirement("A5")]
 
@@ -168,7 +168,7 @@ async def test_a_kill_switch_answers_only_after_the_batches_that_did_not_see_it(
         postgres_store.commit(append(stream(), balances=[reservation("1")], guards=[Guard("platform", 0)]))
     )
     await asyncio.sleep(0.1)  # it has read the guard and waits for the balance
-    halt = asyncio.create_task(postgres_store.set_guard(origin(), "platform", halted=True))
+    halt = asyncio.create_task(raise_guard(postgres_store, origin(), "platform", halted=True))
     await asyncio.sleep(0.1)
     assert not halt.done()
     await blocker.execute("commit")

@@ -10,7 +10,7 @@ from patriot.store.api import Query, Row
 from patriot.store.connections import StartRefused, Urls, urls_of, with_parameter
 from patriot.store.embedded import EmbeddedServer
 from patriot.store.postgres import PoolSizes, PostgresStore
-from tests.store_samples import OTHER_TENANT, TENANT, answer, append, commit, deposit, origin, stream
+from tests.store_samples import OTHER_TENANT, TENANT, answer, append, commit, deposit, origin, raise_guard, stream
 
 pytestmark = [pytest.mark.postgres, pytest.mark.requirement("A4")]
 
@@ -25,7 +25,7 @@ async def filled(postgres_store: PostgresStore) -> None:
         ]
         parts = {"rows": rows, "balances": [deposit("1")], "idempotency": answer()}
         await postgres_store.commit(append(stream(tenant=tenant), **parts))
-        await postgres_store.set_guard(origin(tenant), "user:1")
+        await raise_guard(postgres_store, origin(tenant), "user:1")
 
 
 @pytest.fixture

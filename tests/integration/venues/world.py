@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from feeds.venue.wire.socket import Socket
 from patriot.domain.listing import instruments
 from patriot.domain.venue import VenueOrder
 from patriot.runtime.clock import SystemClock
+from patriot.runtime.embedded import MemoryState
 from patriot.security.secret import Secret
 from patriot.venues.ccxt_adapter import CcxtAdapter
 from patriot.venues.connections import TIMEOUT_SECONDS, Login
@@ -43,13 +45,16 @@ def now_ms() -> int:
 
 
 class HastyClock(SystemClock):
-    """The system's, but the monotonic time can be put forward: nobody waits for the end of a silence."""
+    """The system's, but it can be put forward: nobody waits for the end of a silence."""
 
     def __init__(self) -> None:
         self._skipped_seconds = 0.0
 
     def monotonic(self) -> float:
         return super().monotonic() + self._skipped_seconds
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self._skipped_seconds)
 
     def skip(self, seconds: float) -> None:
         self._skipped_seconds += seconds
@@ -139,7 +144,7 @@ async def world(timeout_seconds: float = TIMEOUT_SECONDS) -> AsyncIterator[World
 
 
 def _adapter(port: int, clock: HastyClock, timeout_seconds: float) -> CcxtAdapter:
-    return CcxtAdapter(login, VenueEndpoints(port), clock, timeout_seconds)
+    return CcxtAdapter(login, VenueEndpoints(port), clock, MemoryState(clock), timeout_seconds=timeout_seconds)
 
 
 def mounts(halls: Halls, plan: FaultPlan) -> list[Binance | Bybit]:

@@ -271,6 +271,19 @@ def test_fill_that_tells_the_new_quantity_proves_the_modification():
     assert after(smaller, events).reserved.amount == 0
 
 
+def test_fill_that_tells_the_new_price_proves_the_modification():
+    order, change = accepted(), ModifyOrder(price=Decimal(101))
+    reservation = Reservation("USDT", Decimal(1010))
+    order = after(order, request_modify(order, change, request_id=REQUEST, reservation=reservation))
+    execution = fill("T1", "10", quantity_of_order="10")
+    at_old = execution.model_copy(update={"price": Decimal(100)})
+    assert types(apply_report(order, at_old)) == ["filled"]
+    at_new = execution.model_copy(update={"price": Decimal(101)})
+    events = apply_report(order, at_new)
+    assert types(events) == ["modified", "filled"]
+    assert (after(order, events).price, after(order, events).reserved.amount) == (101, 0)
+
+
 def test_modified_to_less_than_filled_ends_the_order():
     order = told(modifying(accepted(), "5", "500"), fill("T1", "6"), report("modified"))
     assert (order.status, order.reserved.amount) == ("filled", 0)

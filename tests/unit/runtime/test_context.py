@@ -18,7 +18,7 @@ from patriot.runtime.edge import system_context, user_context
 from patriot.runtime.embedded import Host
 from patriot.runtime.problem import ProblemError
 from patriot.security.errors import PermissionDenied
-from patriot.store.api import Commit, InsufficientFunds, NewEvent, Query, StoreUnavailable, VersionConflict
+from patriot.store.api import Append, Commit, InsufficientFunds, NewEvent, Query, StoreUnavailable, VersionConflict
 from patriot.store.memory import MemoryStore
 from schemas.events import (
     AccountFunded,
@@ -103,6 +103,14 @@ async def test_loser_of_a_race_decides_again_on_the_newest_state(context: Reques
     assert await context.decide(lambda: change(context, seen)) == races + 2
     assert seen == list(range(1, races + 2))
     assert len(await store.load((await context.load(USER, USER_ID)).stream)) == races + 2
+
+
+async def test_what_another_process_wrote_is_read_where_there_are_others(context: RequestContext, store: Racing):
+    stream = (await context.load(USER, USER_ID)).stream
+    await store.commit(Commit(context.origin, context.now(), [Append(stream, 1, [PROFILE])]))
+    assert (await context.load(USER, USER_ID)).version == 1
+    context.runtime.states.alone = False
+    assert (await context.load(USER, USER_ID)).version == 2
 
 
 async def test_loser_of_five_races_gives_up(context: RequestContext, store: Racing):

@@ -6,18 +6,22 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 
-from patriot.domain.risk.context import Limits
+from patriot.domain.risk.limits import Limits
 from patriot.runtime.context import RequestContext
 from patriot.runtime.edge import user_context
 from patriot.runtime.embedded import Host
 from patriot.runtime.problem import ProblemError
-from patriot.runtime.risk import Risk, judge
-from patriot.store.api import Row
+from patriot.runtime.risk import Activity, Risk, judge
+from patriot.security.roles import Identity, Role
+from patriot.store.api import Commit, GuardChange
 from schemas.commands import CreateOrder
+from schemas.risk_events import RiskDenied, RiskEvent, RiskLimitsChanged
 from tests.support.host import PERPETUAL, SPOT, TENANT, Client, define, running_host, set_price, until_idle
 from tests.support.venues import FillingVenue, RestingVenue
+from tests.unit.domain.examples import command
 
 
 @dataclass
@@ -46,9 +50,19 @@ class Desk:
         facts, _ = await Risk.of(self.context.runtime).facts(self.context, self.order(**changes))
         return facts
 
-    def recount(self) -> None:
-        """Let the half second pass after which open orders are counted anew."""
-        Risk.of(self.host.runtime)._activity.clear()
+    def client(self, role: Role, tenant: UUID = TENANT) -> Client:
+        """A manager or administrator."""
+        identity = Identity.of(UUID(int=99), tenant, role, "test")
+        runtime = self.host.runtime
+        return Client(self.host, runtime.access._users.issue(identity, runtime.clock.now()))
+
+    async def refused(self, **changes: Any) -> tuple[int, str]:
+        answer = await self.user.call("POST", "/orders", self.order(**changes).model_dump(mode="json"))
+        return answer.status, orjson.loads(answer.body)["code"]
+
+    async def events(self, kind: type[RiskEvent]) -> list[Any]:
+        found = [event async for event in self.host.runtime.store.read(kinds=["risk"]) if event.type == kind.TYPE]
+        return [kind.model_validate_json(event.data) for event in found]
 
 
 @pytest.fixture
@@ -65,25 +79,23 @@ async def desk() -> AsyncIterator[Desk]:
 
 
 @pytest.mark.requirement("P11")
-async def test_open_orders_are_counted_with_those_just_let_through(desk: Desk):
+async def test_orders_and_cancels_of_the_last_second_are_counted(desk: Desk):
     await desk.place()
-    await desk.place(side="sell")
-    at_once = await desk.facts()
-    await until_idle(desk.host)
-    desk.recount()
-    counted = await desk.facts()
-    for facts in (at_once, counted):
-        assert facts.open_orders == 2
-        assert facts.open_notional == 600
-    assert at_once.orders_last_second == 2
+    receipt = await desk.user.json("POST", "/orders", desk.order(quantity="0.02").model_dump(mode="json"), 201)
+    await desk.user.json("DELETE", f"/orders/{receipt['order_id']}")
+    facts = await desk.facts()
+    assert (facts.orders_last_second, facts.cancels_last_second) == (2, 1)
 
 
-async def test_rate_forgets_after_a_second(desk: Desk):
-    activity = Risk.of(desk.host.runtime)._activity
-    await desk.facts()
-    activity[desk.account].created_at.extend([1.0, 1.5, 2.5])
-    assert activity[desk.account].rate(2.4) == 2
-    assert activity[desk.account].rate(100) == 0
+async def test_activity_forgets_after_a_second():
+    activity, order = Activity(), command()
+    for at in (1.0, 1.5, 2.5):
+        activity.add(order, at, 10)
+        activity.cancels.append(at)
+    assert (activity.orders_last_second(2.4), activity.cancels_last_second(2.4)) == (2, 2)
+    assert activity.since_same(order, 3.0) == 0.5
+    assert activity.since_same(command(quantity="11"), 3.0) is None
+    assert (activity.orders_last_second(100), activity.cancels_last_second(100)) == (0, 0)
 
 
 @pytest.mark.requirement("P11")
@@ -92,7 +104,7 @@ async def test_position_and_price_are_the_newest(desk: Desk):
     await desk.place()
     await until_idle(desk.host)
     await set_price(desk.host, PERPETUAL.id, "59000", "59001")
-    facts = await desk.facts()
+    facts = await desk.facts(side="sell", reduce_only=True)
     assert facts.position_quantity == Decimal("0.01")
     assert facts.known_price.fair == Decimal("59000.5")
     assert facts.instrument == PERPETUAL
@@ -105,46 +117,136 @@ async def test_missing_price_denies(desk: Desk):
     assert (refusal.value.status, refusal.value.code) == (422, "stale_price")
 
 
-async def platform_limits(desk: Desk, **limits: str) -> None:
-    row = {"scope": "platform", "limits": limits, "updated_at": desk.context.now(), "stream_version": 1}
-    await desk.context.write([Row("risk_limits", row)])
-    Risk.of(desk.host.runtime).forget_limits(desk.account)
-
-
 @pytest.mark.requirement("P11")
-async def test_own_limits_tighten_and_never_loosen_the_platforms(desk: Desk):
+async def test_five_levels_bind_together_and_the_most_restrictive_wins(desk: Desk):
     assert (await desk.facts()).limits == Limits()
-    await platform_limits(desk, maximum_order_notional="5000")
-    assert (await desk.facts()).limits.maximum_order_notional == 5000
-    path = f"/risk/limits/{desk.account}"
-    await desk.user.json("POST", path, {"maximum_order_notional": "9000", "maximum_open_orders": 3})
+    manager, admin, limit = desk.client(Role.FUND_MANAGER), desk.client(Role.ADMIN), "maximum_order_notional"
+    owner = desk.context.user.user_id
+    await admin.json("POST", "/risk/platform-limits", {limit: "9000"})
+    await manager.json("POST", "/risk/tenant-limits/tenant", {limit: "8000"})
+    await manager.json("POST", f"/risk/tenant-limits/user:{owner}", {limit: "7000"})
+    await manager.json("POST", f"/risk/tenant-limits/account:{desk.account}", {limit: "6000"})
+    await manager.json("POST", "/risk/tenant-limits/strategy:ema", {limit: "5000"})
+    assert (await desk.facts()).limits.maximum_order_notional == 6000
+    assert (await desk.facts(strategy_id="ema")).limits.maximum_order_notional == 5000
+    for scope in (str(desk.account), f"account:{desk.account}", "user", "strategy:ema"):  # the owner cannot loosen
+        await desk.user.json("POST", f"/risk/limits/{scope}", {limit: "1000000", "maximum_open_orders": 3})
     limits = (await desk.facts()).limits
-    assert (limits.maximum_order_notional, limits.maximum_open_orders) == (5000, 3)
-    await desk.user.json("POST", path, {"maximum_order_notional": "1000"})
-    assert (await desk.facts()).limits.maximum_order_notional == 1000
+    assert (limits.maximum_order_notional, limits.maximum_open_orders) == (6000, 3)
+    assert len(await desk.events(RiskLimitsChanged)) == 8
+
+
+@pytest.mark.requirement("P11", "P14")
+async def test_nobody_changes_a_level_above_their_own(desk: Desk):
+    stranger, other_admin = desk.client(Role.FUND_MANAGER, UUID(int=5)), desk.client(Role.ADMIN, UUID(int=5))
+    account, body = f"account:{desk.account}", {"maximum_open_orders": 1}
+    assert (await desk.user.call("POST", "/risk/platform-limits", body)).status == 403
+    assert (await desk.user.call("POST", f"/risk/tenant-limits/{account}", body)).status == 403
+    assert (await stranger.call("POST", f"/risk/tenant-limits/{account}", body)).status == 404
+    assert (await stranger.call("POST", f"/risk/tenant-halts/user:{UUID(int=3)}", {"reason": "x"})).status == 404
+    assert (await other_admin.call("POST", "/risk/platform-halt", {"reason": "x"})).status == 403
+    assert (await desk.user.call("POST", "/risk/limits/platform", body)).status == 422
+    assert not await desk.events(RiskLimitsChanged)
+    assert not await desk.host.runtime.store.halted()
 
 
 @pytest.mark.requirement("P11")
-async def test_order_judged_on_old_limits_fails_in_its_commit(desk: Desk):
+async def test_changed_limit_binds_the_next_order_though_it_was_judged_before(desk: Desk):
+    """Another process changes the limits; this one still has the old ones in its cache."""
     await desk.place()
     scope = f"account:{desk.account}"
-    await desk.host.runtime.store.set_guard(desk.context.origin, scope)  # as another process would
-    refused = await desk.user.call("POST", "/orders", desk.order().model_dump(mode="json"))
-    assert (refused.status, b"limits_changed" in refused.body) == (409, True)
-    await desk.place()
+    change = GuardChange(scope, limits={"manager": {"maximum_order_notional": "1"}})
+    await desk.host.runtime.store.commit(Commit(desk.context.origin, desk.context.now(), raises=[change]))
+    assert await desk.refused() == (422, "order_notional")
+    await desk.host.runtime.store.commit(Commit(desk.context.origin, desk.context.now(), raises=[GuardChange(scope)]))
+    assert await desk.refused() == (422, "order_notional")
 
 
 @pytest.mark.requirement("P11")
-async def test_kill_switch_stops_orders_and_lets_cancels_through(desk: Desk):
-    receipt = await desk.user.json("POST", "/orders", desk.order().model_dump(mode="json"), 201)
+@pytest.mark.parametrize("scope", ["account", "user", "strategy", "tenant", "platform"])
+async def test_kill_switch_stops_orders_and_lets_cancels_through(desk: Desk, scope: str):
+    receipt = await desk.user.json("POST", "/orders", desk.order(strategy_id="s").model_dump(mode="json"), 201)
     await until_idle(desk.host)
-    await desk.host.runtime.store.set_guard(desk.context.origin, "platform", halted=True)
+    who, path = {
+        "account": (desk.user, f"/risk/halts/{desk.account}"),
+        "user": (desk.user, "/risk/halts/user"),
+        "strategy": (desk.user, "/risk/halts/strategy:s"),
+        "tenant": (desk.client(Role.FUND_MANAGER), "/risk/tenant-halts/tenant"),
+        "platform": (desk.client(Role.ADMIN), "/risk/platform-halt"),
+    }[scope]
+    level = await who.json("POST", path, {"reason": "test"})
+    assert level["halted"]
     for _ in range(2):
-        refused = await desk.user.call("POST", "/orders", desk.order().model_dump(mode="json"))
-        assert (refused.status, b"trading_halted" in refused.body) == (409, True)
-    await desk.user.json("DELETE", f"/orders/{receipt['order_id']}")
-    preview = await desk.user.json("POST", "/risk/checks", desk.order().model_dump(mode="json"))
+        assert await desk.refused(strategy_id="s") == (409, "trading_halted")
+    if scope == "strategy":
+        await desk.place(strategy_id="another")
+    preview = await desk.user.json("POST", "/risk/checks", desk.order(strategy_id="s").model_dump(mode="json"))
     assert (preview["approved"], preview["code"]) == (False, "kill_switch")
+    await desk.user.json("DELETE", f"/orders/{receipt['order_id']}")
+    await who.json("DELETE", path + "?reason=over")
+    await desk.place(strategy_id="s")
+    assert [event.code for event in await desk.events(RiskDenied)] == ["kill_switch", "kill_switch"]
+
+
+@pytest.mark.requirement("P11")
+async def test_what_a_manager_halts_the_owner_does_not_resume(desk: Desk):
+    path = f"account:{desk.account}"
+    await desk.client(Role.FUND_MANAGER).json("POST", f"/risk/tenant-halts/{path}", {"reason": "odd orders"})
+    refused = await desk.user.call("DELETE", f"/risk/halts/{path}")
+    assert (refused.status, b"odd orders" in refused.body) == (409, True)
+    assert await desk.refused() == (409, "trading_halted")
+
+
+@pytest.mark.requirement("P11")
+async def test_open_orders_and_position_are_bounded_by_the_commit_and_given_back(desk: Desk):
+    limits = {"maximum_open_orders": 2, "maximum_position_notional": "1550"}
+    await desk.user.json("POST", f"/risk/limits/{desk.account}", limits)
+    receipt = await desk.user.json("POST", "/orders", desk.order().model_dump(mode="json"), 201)
+    await desk.place(quantity="0.015")
+    assert await desk.refused(quantity="0.001") == (422, "open_orders")
+    await until_idle(desk.host)
+    await desk.user.json("DELETE", f"/orders/{receipt['order_id']}")
+    await until_idle(desk.host)
+    assert await desk.refused(quantity="0.011") == (422, "position_notional")
+    await desk.place(quantity="0.009")
+    reasons = [event.reason for event in await desk.events(RiskDenied)]
+    assert reasons[0] == "has 2 open orders, the limit is 2"
+    assert reasons[1].startswith("the position could come to 1560.0013 USDT, the limit is 1550")
+
+
+@pytest.mark.requirement("P11", "P22")
+async def test_every_refusal_leaves_an_event_that_says_why(desk: Desk):
+    for changes in ({"price": "60000.01"}, {"quantity": "5"}, {"price": "90000"}, {"reduce_only": True}):
+        await desk.refused(**changes)
+    denied = await desk.events(RiskDenied)
+    assert [event.code for event in denied] == ["price_tick", "buying_power", "price_collar", "reduce_only"]
+    assert {event.account_id for event in denied} == {desk.account}
+    assert denied[1].reason.startswith("needs 300150 USDT, 100000 is available")
+
+
+@pytest.mark.requirement("A5")
+async def test_repeated_refusal_is_one_event(desk: Desk):
+    order = desk.order(price="90000").model_dump(mode="json")
+    answers = [await desk.user.call("POST", "/orders", order, Idempotency_Key="k1") for _ in range(3)]
+    assert {answer.status for answer in answers} == {422}
+    assert len(await desk.events(RiskDenied)) == 1
+
+
+@pytest.mark.requirement("P11")
+async def test_optional_rules_are_asked_where_a_level_says_so(desk: Desk):
+    path = f"/risk/limits/{desk.account}"
+    await desk.place(price="59000")
+    await until_idle(desk.host)
+    for limits, order, code in (
+        ({"duplicate_seconds": 60}, {"price": "59000"}, "duplicate_order"),
+        ({"prevent_self_trade": True}, {"side": "sell", "price": "59000", "quantity": "0.02"}, "self_trade"),
+        ({"reduce_only": True}, {}, "only_reducing"),
+        ({"blocked_instruments": [PERPETUAL.id]}, {}, "instrument_allowed"),
+    ):
+        await desk.user.json("POST", path, limits)
+        assert await desk.refused(**order) == (422, code)
+    await desk.user.json("POST", path, {"reduce_only": True})
+    await desk.place(instrument=SPOT.id, side="sell")
 
 
 async def test_preview_and_command_agree(desk: Desk):

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
+from schemas import risk_events  # noqa: F401 (registers its events)
 from schemas.events import EVENTS, Event
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -21,6 +22,7 @@ VALUES = {
 SPECIAL = {
     "instrument": "BINANCE:BTC/USDT:USDT",
     "base_currency": "EUR",
+    "limits": {"maximum_order_notional": "5000.5", "sessions": ["mon-fri 08:00-22:00"]},
     "postings": [
         {"ledger": "cash", "asset": "USDT", "amount": "-5.25"},
         {"ledger": "position", "asset": "USDT", "amount": "5.25"},

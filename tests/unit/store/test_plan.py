@@ -17,6 +17,7 @@ from patriot.store.api import (
     DuplicateRequest,
     Guard,
     GuardFailed,
+    GuardState,
     Inbox,
     InsufficientFunds,
     LeaseCheck,
@@ -58,7 +59,7 @@ def facts_for(made: Commit) -> Facts:
     return Facts(
         complete=True,
         balances={USDT: Balance(Decimal(5))},
-        guards={(PUBLIC_TENANT, "platform"): (2, False)},
+        guards={(PUBLIC_TENANT, "platform"): GuardState(2)},
         leases={"relay": 3},
     )
 
@@ -129,14 +130,15 @@ def test_admit_lets_two_appends_of_one_commit_build_on_each_other():
 
 @pytest.mark.parametrize(("version", "halted"), [(1, False), (0, False), (2, True)])
 def test_a_guard_fails_on_another_version_or_a_halt(version: int, halted: bool):  # noqa: FBT001
-    facts = Facts(guards={(TENANT, "user:1"): (2, halted)})
+    facts = Facts(guards={(TENANT, "user:1"): GuardState(2, halted)})
     with pytest.raises(GuardFailed) as refused:
         Plan(facts).admit(commit(guards=[Guard("user:1", version)]))
     assert refused.value.halted is halted
 
 
 def test_a_halted_guard_lets_those_pass_who_do_not_ask():
-    Plan(Facts(guards={(PUBLIC_TENANT, "platform"): (1, True)})).admit(append(stream()))  # cancels get through
+    facts = Facts(guards={(PUBLIC_TENANT, "platform"): GuardState(1, halted=True)})
+    Plan(facts).admit(append(stream()))  # cancels get through
 
 
 def test_a_tenants_balances_are_its_own():

@@ -10,6 +10,7 @@ import ccxt
 
 from patriot.domain.venue import VenueOrder
 from patriot.runtime.clock import SystemClock
+from patriot.runtime.embedded import MemoryState
 from patriot.security.secret import Secret
 from patriot.venues.ccxt_adapter import DIALECTS, CcxtAdapter
 from patriot.venues.connections import Login
@@ -71,7 +72,7 @@ async def login(_: UUID) -> Login:
 
 def connected(venue: str, kind: str, **steps: str) -> tuple[CcxtAdapter, Recorder]:
     """An adapter whose one exchange object has the market of `market` and sends nothing. Close it."""
-    adapter, recorder = CcxtAdapter(login, VenueEndpoints(1), SystemClock()), Recorder()
+    adapter, recorder = CcxtAdapter(login, VenueEndpoints(1), SystemClock(), MemoryState(SystemClock())), Recorder()
     secrets = {"apiKey": Secret("key").reveal(), "secret": Secret("secret").reveal()}
     exchange = adapter.connections._make(DIALECTS[venue], kind, secrets)
     exchange.set_markets([market(kind, **steps)])

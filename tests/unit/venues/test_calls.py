@@ -8,10 +8,12 @@ import ccxt
 import pytest
 
 from patriot.runtime.clock import VirtualClock
+from patriot.runtime.embedded import MemoryState
 from patriot.venues.calls import SILENCE_SECONDS, Calls, NotSent
 from patriot.venues.ccxt_adapter import DIALECTS
 from patriot.venues.connections import Connections
 from patriot.venues.endpoints import VenueEndpoints
+from patriot.venues.gate import Gate, Step
 from tests.unit.venues.recorder import login
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,7 +36,7 @@ def clock() -> VirtualClock:
 
 @pytest.fixture
 def calls(clock: VirtualClock) -> Calls:
-    return Calls(Connections(DIALECTS, login, VenueEndpoints(9), clock.monotonic, 0.05), clock)
+    return Calls(Connections(DIALECTS, login, VenueEndpoints(9), clock.monotonic, 0.05), clock, MemoryState(clock), "")
 
 
 def advance(clock: VirtualClock, seconds: float) -> None:
@@ -102,13 +104,37 @@ async def test_breaker_counts_failures_and_not_refusals(calls: Calls, clock: Vir
 
 async def test_call_waits_a_little_for_its_budget(calls: Calls, clock: VirtualClock):
     gate = calls.gate(BINANCE, "spot")
-    while gate.admit("create", 1) is None:
+    while await gate.admit("create", 1) is None:
         pass
     waiting = asyncio.create_task(calls.ask("create", BINANCE, Exchange(), "spot", answer))
     await asyncio.sleep(0)
     assert not waiting.done()
+    await asyncio.sleep(0)
     advance(clock, 0.2)
     assert await waiting == "answer"
+
+
+async def test_questions_wait_their_turn_and_none_is_passed(calls: Calls, clock: VirtualClock):
+    """A dear question is not starved by cheap ones: what has waited longest goes first."""
+    await spend(calls.gate(BINANCE, "linear"), "create")
+    order = []
+
+    async def ask(step: Step) -> None:
+        await calls.ask(step, BINANCE, Exchange(), "linear", answer)
+        order.append(step)
+
+    waiting = [asyncio.create_task(ask(step)) for step in ("all_open", "open", "trades", "open")]
+    for _ in range(100):
+        advance(clock, 0.1)
+        for _ in range(8):
+            await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    assert order == ["all_open", "open", "trades", "open"]
+
+
+async def spend(gate: Gate, step: Step) -> None:
+    while await gate.admit(step, 1) is None:
+        pass
 
 
 async def test_call_that_would_wait_too_long_is_not_sent(calls: Calls):
@@ -118,7 +144,7 @@ async def test_call_that_would_wait_too_long_is_not_sent(calls: Calls):
     async def call() -> None:
         sent.append(True)
 
-    gate._tokens = -100
+    await spend(gate, "cancel")
     with pytest.raises(NotSent, match="rate_limited"):
         await calls.ask("create", BYBIT, Exchange("bybit"), "spot", call)
     assert sent == []

@@ -1,6 +1,6 @@
 """Buying power. Rule: an order is backed by what the account has available. The store asks again when it commits."""
 
-from patriot.domain.money import ZERO
+from patriot.domain.money import ZERO, plain
 from patriot.domain.risk.context import RiskContext, Stage, rule
 from patriot.domain.risk.reservation import reservation_for
 
@@ -13,4 +13,4 @@ def check(context: RiskContext) -> tuple[str, str] | None:
     missing = needed.amount - context.reserved
     if missing <= max(available, ZERO):
         return None
-    return "quantity", f"needs {missing:f} {needed.asset}, {available:f} is available"
+    return "quantity", f"needs {plain(missing)} {needed.asset}, {plain(available)} is available"

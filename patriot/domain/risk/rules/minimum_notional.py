@@ -1,5 +1,6 @@
 """The smallest order value. Rule: the venue's minimum holds, except for what only reduces a derivative position."""
 
+from patriot.domain.money import plain
 from patriot.domain.risk.context import RiskContext, Stage, rule
 from patriot.domain.risk.reservation import quote_value
 
@@ -13,4 +14,5 @@ def check(context: RiskContext) -> tuple[str, str] | None:
     closes = order.reduce_only and instrument.is_derivative
     if closes or value >= instrument.minimum_notional:
         return None
-    return "quantity", f"the order is worth {value:f} {instrument.quote}, less than {instrument.minimum_notional}"
+    least = plain(instrument.minimum_notional)
+    return "quantity", f"the order is worth {plain(value)} {instrument.quote}, the venue takes no less than {least}"

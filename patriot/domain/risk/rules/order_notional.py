@@ -1,5 +1,6 @@
 """Order notional. Rule: one order is never worth more than the account's limit."""
 
+from patriot.domain.money import plain
 from patriot.domain.risk.context import RiskContext, Stage, rule
 from patriot.domain.risk.reservation import dearest_price, quote_value
 
@@ -11,4 +12,7 @@ def check(context: RiskContext) -> tuple[str, str] | None:
     if maximum is None:
         return None
     value = quote_value(context.known_instrument, context.order.quantity, dearest_price(context))
-    return ("quantity", f"the order is worth {value:f}, more than the limit {maximum}") if value > maximum else None
+    if value <= maximum:
+        return None
+    asset = context.known_instrument.quote
+    return "quantity", f"the order is worth up to {plain(value)} {asset}, the limit is {plain(maximum)}"

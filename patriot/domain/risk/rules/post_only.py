@@ -1,5 +1,6 @@
 """Post-only. Rule: an order that must rest is not priced to trade at once."""
 
+from patriot.domain.money import plain
 from patriot.domain.risk.context import RiskContext, Stage, rule
 
 
@@ -10,7 +11,7 @@ def check(context: RiskContext) -> tuple[str, str] | None:
     if not order.post_only or order.price is None:
         return None
     if order.side == "buy" and order.price >= price.ask:
-        return "price", f"would trade at once: the ask is {price.ask:f}"
+        return "price", f"would trade at once: the ask is {plain(price.ask)}"
     if order.side == "sell" and order.price <= price.bid:
-        return "price", f"would trade at once: the bid is {price.bid:f}"
+        return "price", f"would trade at once: the bid is {plain(price.bid)}"
     return None

@@ -4,7 +4,9 @@ A buy may not be priced more than the collar above the reference, a sell not mor
 the other side only rest. The reference is the fair price; for an order that waits for its stop price, the stop price.
 """
 
+from patriot.domain.money import plain
 from patriot.domain.risk.context import RiskContext, Stage, rule
+from patriot.domain.risk.words import percent
 
 
 @rule(Stage.ORDER)
@@ -15,7 +17,7 @@ def check(context: RiskContext) -> tuple[str, str] | None:
         return None
     reference = order.stop_price or context.known_price.fair
     if order.side == "buy" and order.price > reference * (1 + collar):
-        return "price", f"is more than {collar} above the reference price {reference:f}"
+        return "price", f"is more than {percent(collar)} above the reference price {plain(reference)}"
     if order.side == "sell" and order.price < reference * (1 - collar):
-        return "price", f"is more than {collar} below the reference price {reference:f}"
+        return "price", f"is more than {percent(collar)} below the reference price {plain(reference)}"
     return None

@@ -1,6 +1,6 @@
 """The quantity step. Rule: a quantity lies on the venue's grid."""
 
-from patriot.domain.money import is_multiple
+from patriot.domain.money import is_multiple, plain
 from patriot.domain.risk.context import RiskContext, Stage, rule
 
 
@@ -10,4 +10,4 @@ def check(context: RiskContext) -> tuple[str, str] | None:
     lot_size = context.known_instrument.lot_size
     if is_multiple(context.order.quantity, lot_size):
         return None
-    return "quantity", f"must be a multiple of the lot size {lot_size}"
+    return "quantity", f"must be a multiple of the lot size {plain(lot_size)}"

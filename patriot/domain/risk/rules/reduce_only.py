@@ -1,5 +1,6 @@
 """Reduce-only. Rule: such an order closes, it never opens."""
 
+from patriot.domain.money import plain
 from patriot.domain.risk.context import RiskContext, Stage, rule
 
 
@@ -10,7 +11,7 @@ def check(context: RiskContext) -> tuple[str, str] | None:
     if not order.reduce_only:
         return None
     if position == 0 or (position > 0) == (order.side == "buy"):
-        return "reduce_only", f"there is no position for a {order.side} to reduce: it is {position:f}"
+        return "reduce_only", f"there is no position for a {order.side} to reduce: it is {plain(position)}"
     if context.open_quantity > abs(position):
-        return "quantity", f"a reduce-only order is not larger than the position {abs(position):f}"
+        return "quantity", f"a reduce-only order is not larger than the position, {plain(abs(position))}"
     return None

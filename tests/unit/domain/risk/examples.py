@@ -5,7 +5,8 @@ from decimal import Decimal
 from importlib import import_module
 from typing import Any
 
-from patriot.domain.risk.context import Denied, Limits, ReferencePrice, RiskContext, Rule
+from patriot.domain.risk.context import Denied, ReferencePrice, RiskContext, Rule
+from patriot.domain.risk.limits import Limits
 from tests.unit.domain.examples import NOW, command, instrument
 
 LIMITS = Limits(

@@ -7,17 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patriot.domain.order import Reservation
-from patriot.domain.risk.context import Approved, Denied, Limits, RiskContext, Rule, Stage, rule
+from patriot.domain.risk.context import Approved, Denied, RiskContext, Rule, Stage, rule
 from patriot.domain.risk.evaluate import discovered, evaluate
+from patriot.domain.risk.limits import Limits
 from tests.unit.domain.examples import instrument
 from tests.unit.domain.risk.examples import LIMITS, context, price
 
 CODES = {
     "buying_power",
+    "cancel_rate",
+    "concentration",
+    "daily_loss",
+    "drawdown",
+    "duplicate_order",
     "expiry_in_the_future",
+    "instrument_allowed",
     "instrument_known_and_trading",
     "kill_switch",
+    "leverage",
+    "margin",
     "minimum_notional",
+    "only_reducing",
     "open_orders",
     "order_notional",
     "order_rate",
@@ -28,7 +38,9 @@ CODES = {
     "quantity_lot",
     "quantity_range",
     "reduce_only",
+    "self_trade",
     "stale_price",
+    "trading_hours",
 }
 
 
@@ -46,7 +58,19 @@ def test_discovered_finds_every_rule_once_and_gates_first():
 
 @pytest.mark.requirement("P11")
 def test_evaluate_approves_with_reservation_and_limits_version():
-    assert evaluate(context()) == Approved(Reservation("USDT", Decimal(1001)), limits_version=7)
+    maxima = {"orders": Decimal(3), "buy BINANCE:BTC/USDT": Decimal(80)}
+    assert evaluate(context()) == Approved(Reservation("USDT", Decimal(1001)), limits_version=7, maxima=maxima)
+
+
+@pytest.mark.requirement("P11")
+@pytest.mark.parametrize(("kind", "maximum"), [("linear", Decimal(80)), ("inverse", Decimal(80))])
+def test_evaluate_tells_the_commit_how_large_a_position_may_be(kind: str, maximum: Decimal):
+    verdict = evaluate(context(kind, order={"quantity": "1"}, available={"USDT": Decimal(1000), "BTC": Decimal(10)}))
+    assert isinstance(verdict, Approved)
+    assert verdict.maxima[f"buy {context(kind).order.instrument}"] == maximum
+    free = evaluate(context(kind, limits=Limits(None, None, None, None, None)), [])
+    assert isinstance(free, Approved)
+    assert free.maxima == {}
 
 
 @pytest.mark.requirement("P11")

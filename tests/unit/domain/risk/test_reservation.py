@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from patriot.domain.order import Reservation
 from patriot.domain.position import apply_fill
-from patriot.domain.risk.context import Limits
+from patriot.domain.risk.limits import Limits
 from patriot.domain.risk.reservation import dearest_price, quote_value, reservation_for
 from schemas.events import OrderFilled
 from tests.unit.domain.examples import ACCOUNT, ORDER, USER, instrument

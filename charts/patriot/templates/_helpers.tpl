@@ -1,0 +1,90 @@
+{{- define "patriot.labels" -}}
+app.kubernetes.io/part-of: patriot
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "patriot.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- /* What discovery found: functions and hosts of feeds. */ -}}
+{{- define "patriot.parts" -}}
+{{ .Files.Get "files/parts.yaml" }}
+{{- end }}
+
+{{- /* Group 0 reads the mounted secrets; it owns nothing else. */ -}}
+{{- define "patriot.containerSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 0
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "patriot.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 0
+fsGroup: 0
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "patriot.env" -}}
+{{- range $name, $value := .Values.settings }}
+- {name: PATRIOT_{{ upper $name }}, value: {{ $value | toString | quote }}}
+{{- end }}
+- {name: PATRIOT_DATA_DIR, value: /var/lib/patriot}
+- {name: PATRIOT_RUNTIME, value: dapr}
+- name: PATRIOT_DATABASE_URL
+  valueFrom: {secretKeyRef: {name: {{ .Values.secrets.database }}, key: url}}
+- name: APP_API_TOKEN
+  valueFrom: {secretKeyRef: {name: {{ .Values.secrets.daprToken }}, key: token}}
+- name: DAPR_API_TOKEN
+  valueFrom: {secretKeyRef: {name: {{ .Values.secrets.daprToken }}, key: token}}
+{{- end }}
+
+{{- define "patriot.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+- {name: data, mountPath: /var/lib/patriot}
+- {name: keys, mountPath: /var/lib/patriot/keys.json, subPath: keys.json, readOnly: true}
+{{- end }}
+
+{{- define "patriot.volumes" -}}
+- {name: tmp, emptyDir: {medium: Memory, sizeLimit: 64Mi}}
+- {name: keys, secret: {secretName: {{ .Values.secrets.keys }}, defaultMode: 0440}}
+{{- end }}
+
+{{- /* Takes dict "root", "app" (the app id), "port". */ -}}
+{{- define "patriot.dapr" -}}
+{{- with .root.Values }}
+dapr.io/enabled: "true"
+dapr.io/app-id: {{ $.app }}
+{{- /* Without an app's port a sidecar subscribes to nothing: a colour that sleeps takes no events. */}}
+{{- if .active }}
+dapr.io/app-port: {{ $.port | quote }}
+{{- end }}
+dapr.io/app-protocol: http
+dapr.io/app-max-concurrency: "128"
+dapr.io/config: patriot
+dapr.io/app-token-secret: {{ .secrets.daprToken }}
+dapr.io/api-token-secret: {{ .secrets.daprToken }}
+dapr.io/log-as-json: "true"
+dapr.io/log-level: {{ .dapr.logLevel }}
+dapr.io/enable-metrics: "true"
+dapr.io/metrics-port: {{ .dapr.metricsPort | quote }}
+dapr.io/disable-builtin-k8s-secret-store: "true"
+dapr.io/graceful-shutdown-seconds: "20"
+dapr.io/block-shutdown-duration: 5s
+dapr.io/sidecar-cpu-request: {{ .dapr.sidecar.requests.cpu }}
+dapr.io/sidecar-memory-request: {{ .dapr.sidecar.requests.memory }}
+dapr.io/sidecar-memory-limit: {{ .dapr.sidecar.limits.memory }}
+dapr.io/sidecar-seccomp-profile-type: RuntimeDefault
+{{- end }}
+{{- end }}

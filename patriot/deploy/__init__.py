@@ -1,0 +1,1 @@
+"""What a cluster is told about the platform, written from what discovery finds."""

@@ -1,0 +1,242 @@
+"""Grafana dashboards. Rule: a panel is one line here, and every metric that it asks for exists (a test looks)."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+Document = dict[str, Any]
+WIDTH, HEIGHT, PER_ROW = 12, 8, 2
+
+
+class Panel(NamedTuple):
+    title: str
+    kind: str
+    query: str
+    unit: str = "short"
+    legend: str = ""
+    note: str = ""
+
+
+def _quantile(rank: float, metric: str, by: str, only: str = "") -> str:
+    return f"histogram_quantile({rank}, sum by ({by}, le) (rate({metric}_bucket{only}[5m])))"
+
+
+DASHBOARDS: dict[str, tuple[Panel, ...]] = {
+    "requests": (
+        Panel(
+            "Request Volume by Correlation ID",
+            "timeseries",
+            "sum by (service) (rate(http_requests_total[5m]))",
+            "reqps",
+            "{{service}}",
+            "An id is never a label; the points of the latency panel carry it as exemplar.",
+        ),
+        Panel(
+            "End-to-End Latency Distribution",
+            "heatmap",
+            "sum by (le) (increase(request_duration_seconds_bucket[1m]))",
+            "s",
+            "{{le}}",
+        ),
+        Panel(
+            "Error Rate by Service",
+            "stat",
+            'sum by (service) (rate(http_requests_total{status=~"5.."}[5m]))'
+            " / sum by (service) (rate(http_requests_total[5m]))",
+            "percentunit",
+            "{{service}}",
+        ),
+        Panel(
+            "Trace Completeness",
+            "gauge",
+            "100 * (1 - sum(rate(http_requests_without_correlation_id_total[5m]))"
+            " / sum(rate(http_requests_total[5m])))",
+            "percent",
+            note="Requests that can be followed from part to part: those that came with their correlation id.",
+        ),
+        Panel("Latency, p99", "timeseries", _quantile(0.99, "request_duration_seconds", "service"), "s", "{{service}}"),
+        Panel("Refused tokens", "timeseries", "sum by (kind) (rate(tokens_refused_total[5m]))", "reqps", "{{kind}}"),
+    ),
+    "trading": (
+        Panel(
+            "Order processing, p50",
+            "timeseries",
+            _quantile(0.5, "order_processing_duration_seconds", "stage"),
+            "s",
+            "{{stage}}",
+        ),
+        Panel(
+            "Order processing, p99",
+            "timeseries",
+            _quantile(0.99, "order_processing_duration_seconds", "stage"),
+            "s",
+            "{{stage}}",
+        ),
+        Panel(
+            "Orders that failed", "timeseries", "sum by (reason) (rate(orders_failed_total[5m]))", "ops", "{{reason}}"
+        ),
+        Panel(
+            "Order commands",
+            "timeseries",
+            'sum by (method, status) (rate(http_requests_total{service="order-commands"}[5m]))',
+            "reqps",
+            "{{method}} {{status}}",
+        ),
+        Panel("Events not yet published", "timeseries", "max(outbox_depth)", "short", "outbox"),
+        Panel(
+            "Age of what is shown",
+            "timeseries",
+            "max by (projection) (read_model_lag_seconds)",
+            "s",
+            "{{projection}}",
+        ),
+    ),
+    "feeds": (
+        Panel(
+            "Silence",
+            "timeseries",
+            "max by (feed, venue) (feed_staleness_seconds)",
+            "s",
+            "{{feed}} {{venue}}",
+        ),
+        Panel(
+            "Reconnects in an hour",
+            "timeseries",
+            "sum by (feed, venue) (increase(feed_reconnects_total[1h]))",
+            "short",
+            "{{feed}} {{venue}}",
+        ),
+        Panel(
+            "Messages given up",
+            "timeseries",
+            "sum by (topic, consumer) (increase(dead_letters_total[1h]))",
+            "short",
+            "{{consumer}} {{topic}}",
+        ),
+        Panel(
+            "Deliveries, p99",
+            "timeseries",
+            _quantile(0.99, "request_duration_seconds", "service", '{method="POST"}'),
+            "s",
+            "{{service}}",
+        ),
+    ),
+    "risk": (
+        Panel(
+            "Orders refused, by rule",
+            "timeseries",
+            "sum by (reason) (rate(orders_failed_total[15m]))",
+            "ops",
+            "{{reason}}",
+        ),
+        Panel(
+            "Risk checks",
+            "timeseries",
+            'sum by (route) (rate(http_requests_total{service="risk-checks"}[5m]))',
+            "reqps",
+            "{{route}}",
+        ),
+        Panel(
+            "Time of a risk check, p99",
+            "timeseries",
+            _quantile(0.99, "request_duration_seconds", "route", '{service="risk-checks"}'),
+            "s",
+            "{{route}}",
+        ),
+        Panel(
+            "Orders refused in a day",
+            "stat",
+            "sum by (reason) (increase(orders_failed_total[1d]))",
+            "short",
+            "{{reason}}",
+        ),
+    ),
+    "infrastructure": (
+        Panel("CPU", "timeseries", "sum by (pod) (rate(process_cpu_seconds_total[5m]))", "none", "{{pod}}"),
+        Panel("Memory", "timeseries", "sum by (pod) (process_resident_memory_bytes)", "bytes", "{{pod}}"),
+        Panel("Open files", "timeseries", "max by (pod) (process_open_fds)", "short", "{{pod}}"),
+        Panel(
+            "Disk",
+            "timeseries",
+            "sum by (persistentvolumeclaim) (kubelet_volume_stats_used_bytes)"
+            " / sum by (persistentvolumeclaim) (kubelet_volume_stats_capacity_bytes)",
+            "percentunit",
+            "{{persistentvolumeclaim}}",
+        ),
+        Panel(
+            "Network",
+            "timeseries",
+            "sum by (pod) (rate(container_network_transmit_bytes_total[5m]))",
+            "Bps",
+            "{{pod}}",
+        ),
+        Panel(
+            "Replicas of functions",
+            "timeseries",
+            "sum by (configuration_name) (autoscaler_actual_pods)",
+            "short",
+            "{{configuration_name}}",
+        ),
+        Panel(
+            "Gateway",
+            "timeseries",
+            "sum by (service, code) (rate(kong_http_requests_total[5m]))",
+            "reqps",
+            "{{service}} {{code}}",
+        ),
+        Panel(
+            "Gateway's own time, p99",
+            "timeseries",
+            "histogram_quantile(0.99, sum by (le) (rate(kong_kong_latency_ms_bucket[5m])))",
+            "ms",
+            "added",
+        ),
+        Panel(
+            "Sidecar to part, p99",
+            "timeseries",
+            "histogram_quantile(0.99, sum by (app_id, le) (rate(dapr_component_pubsub_ingress_latencies_bucket[5m])))",
+            "ms",
+            "{{app_id}}",
+        ),
+    ),
+}
+
+OTHERS = ("up", "kube_", "kubelet_", "container_", "kong_", "dapr_", "autoscaler_")
+"""Names that Kubernetes, Kong, Dapr and Knative export; every other one must be ours."""
+
+
+def files() -> Iterator[tuple[str, str]]:
+    """(file name, text) of each dashboard."""
+    for name, panels in DASHBOARDS.items():
+        yield f"{name}.json", json.dumps(dashboard(name, panels), indent=1) + "\n"
+
+
+def dashboard(name: str, panels: tuple[Panel, ...]) -> Document:
+    return {
+        "uid": f"patriot-{name}",
+        "title": f"PATRIOT Trading - {'Request Tracing' if name == 'requests' else name.capitalize()}",
+        "tags": ["patriot"],
+        "schemaVersion": 39,
+        "timezone": "utc",
+        "refresh": "30s",
+        "time": {"from": "now-6h", "to": "now"},
+        "templating": {"list": [{"name": "source", "type": "datasource", "query": "prometheus"}]},
+        "panels": [_panel(number, panel) for number, panel in enumerate(panels)],
+    }
+
+
+def _panel(number: int, panel: Panel) -> Document:
+    place = {"x": number % PER_ROW * WIDTH, "y": number // PER_ROW * HEIGHT, "w": WIDTH, "h": HEIGHT}
+    target = {"refId": "A", "expr": panel.query, "legendFormat": panel.legend, "exemplar": panel.kind == "timeseries"}
+    if panel.kind == "heatmap":
+        target["format"] = "heatmap"
+    return {
+        "id": number + 1,
+        "title": panel.title,
+        "description": panel.note,
+        "type": panel.kind,
+        "gridPos": place,
+        "datasource": {"type": "prometheus", "uid": "${source}"},
+        "fieldConfig": {"defaults": {"unit": panel.unit}, "overrides": []},
+        "targets": [target],
+    }

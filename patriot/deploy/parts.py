@@ -1,0 +1,130 @@
+"""How each part runs in a cluster, read off its declaration. Rule: only what a person waits for may sleep.
+
+Dapr pulls messages from inside the pod and its invocations pass Knative's activator by, so nothing would wake a
+subscriber that was scaled to zero. Three classes follow, and values.yaml tunes each as a whole:
+
+    order-path   appends to an order's stream: never sleeps, and never waits for the activator
+    subscriber   receives events or invocations: never sleeps
+    request      reached through the gateway only: may go to zero
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+from patriot.runtime.dapr.door import merged
+from patriot.runtime.function import Feed, Function
+
+Class = Literal["order-path", "subscriber", "request"]
+Document = dict[str, Any]
+
+
+class Range(NamedTuple):
+    """Replicas in production: at least, at most."""
+
+    least: int
+    most: int
+
+
+OMS, ROUTER, CLIENT_API, ADMIN = Range(5, 10), Range(3, 5), Range(3, 10), Range(2, 5)
+RANGES = {
+    "order-commands": OMS,
+    "order-execution": OMS,
+    "order-lifecycle": OMS,
+    "risk-checks": OMS,
+    "order-lists": OMS,
+    "order-routing": ROUTER,
+    "account-commands": ADMIN,
+    "broker-admin": ADMIN,
+    "compliance-reports": ADMIN,
+    "dashboard": ADMIN,
+    "strategy-commands": ADMIN,
+    "user-commands": ADMIN,
+    "fix": Range(2, 4),
+    "liquidity": Range(3, 5),
+    "b-book": Range(3, 8),
+    "stream": Range(5, 15),
+}
+"""The ranges that the broker asks for by role; every other function is a part of the client API."""
+
+
+class Host(NamedTuple):
+    """Feeds that share a process. `shard`: what is dealt out over its shards; without, every replica does the same."""
+
+    name: str
+    feeds: tuple[str, ...]
+    shard: str | None
+    journal: bool = False
+
+
+HOSTS = (
+    Host("market", ("market-data", "triggers", "strategies", "trading-engine", "liquidity", "b-book"), "symbol"),
+    Host("accounts", ("account-data",), "account"),
+    Host("sessions", ("fix",), "session"),
+    Host("venue", ("venue",), None, journal=True),
+)
+"""Ticks cross only the memory of one process, so the feeds near the market live together. Others have their own."""
+
+
+def class_of(function: Function) -> Class:
+    if any(event.TYPE.startswith("order.") for event in function.publishes):
+        return "order-path"
+    if function.subscriptions or function.internal.routes:
+        return "subscriber"
+    return "request"
+
+
+def documents(functions: Sequence[Function], feeds: Sequence[Feed]) -> Document:
+    """What the chart iterates over: {functions: [...], hosts: [...]}."""
+    return {
+        "functions": [_function(function) for function in functions],
+        "hosts": [_host(host, feeds) for host in hosts_of(feeds)],
+    }
+
+
+def hosts_of(feeds: Sequence[Feed]) -> Iterator[Host]:
+    """The hosts of those feeds that exist, each without those that do not; then the feeds that live alone."""
+    present = [feed.name for feed in feeds]
+    housed = {name for host in HOSTS for name in host.feeds}
+    for host in HOSTS:
+        inside = tuple(name for name in host.feeds if name in present)
+        if inside:
+            yield host._replace(feeds=inside)
+    for name in present:
+        if name not in housed:
+            yield Host(name, (name,), None)
+
+
+def subscriptions_of(parts: Sequence[Function]) -> list[Document]:
+    """What the sidecar of one process subscribes to."""
+    return [
+        {
+            "pubsubname": entry["pubsubname"],
+            "topic": entry["topic"],
+            "deadLetterTopic": entry["deadLetterTopic"],
+            "routes": entry["routes"],
+        }
+        for entry in merged(parts)
+    ]
+
+
+def _function(function: Function) -> Document:
+    scale = RANGES.get(function.name, CLIENT_API)
+    return {
+        "name": function.name,
+        "folder": f"functions/{function.name.replace('-', '_')}",
+        "class": class_of(function),
+        "replicas": {"least": scale.least, "most": scale.most},
+        "subscriptions": subscriptions_of([function]),
+    }
+
+
+def _host(host: Host, feeds: Sequence[Feed]) -> Document:
+    inside = [feed for feed in feeds if feed.name in host.feeds]
+    return {
+        "name": host.name,
+        "feeds": [feed.name for feed in inside],
+        "folders": [f"feeds/{feed.name.replace('-', '_')}" for feed in inside],
+        "shard": host.shard or "",
+        "journal": host.journal,
+        "subscriptions": subscriptions_of(inside),
+    }

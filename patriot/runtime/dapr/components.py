@@ -1,0 +1,260 @@
+"""Component files, judged. Rule: a setting that can lose, repeat or hide a message is refused, with its file and line.
+
+Most of these are a broker's or Dapr's own defaults. The same judgement is made in the tests and at every start.
+
+ComponentsError
+└── UnsafeComponents     what was found, one line each: <file>:<line>: <what, and why>
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from patriot.runtime.dapr.ports import SECRETS, STATE
+from schemas.topics import PUBSUBS
+
+ROOT = Path(__file__).parents[3] / "components"
+MARKET = "market"  # the newest value wins there: losing is part of the deal
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One unsafe place."""
+
+    path: Path
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.text}"
+
+
+class ComponentsError(Exception):
+    """The component files cannot be used."""
+
+
+class UnsafeComponents(ComponentsError):
+    """The platform does not start on these."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__("unsafe components:\n" + "\n".join(f"  {finding}" for finding in findings))
+        self.findings = findings
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`safe` judges the value, None where the setting is absent."""
+
+    setting: str
+    safe: Callable[[str | None], bool]
+    why: str
+    market_too: bool = True
+
+
+def _is(*values: str) -> Callable[[str | None], bool]:
+    return lambda value: value in values
+
+
+def _is_not(*values: str) -> Callable[[str | None], bool]:
+    return lambda value: value is None or value.lower() not in values
+
+
+def _absent(value: str | None) -> bool:
+    return value is None
+
+
+def _positive(value: str | None) -> bool:
+    return value is not None and value.strip("0smh.") != ""
+
+
+RULES: Mapping[str, Sequence[Rule]] = {
+    "pubsub.kafka": (
+        Rule("initialOffset", _is("oldest"), "a new consumer must see what was published before it came"),
+        Rule("consumeRetryEnabled", _is_not("false"), "a message whose delivery failed must not be passed over"),
+        Rule("authType", lambda value: value is not None, "must say how the broker knows us, if only `none`"),
+    ),
+    "pubsub.rabbitmq": (
+        Rule("durable", _is("true"), "queues must outlive the broker"),
+        Rule("deliveryMode", _is("2"), "messages must be written to disk"),
+        Rule("deletedWhenUnused", _is("false"), "a queue must not go with its last consumer"),
+        Rule("autoAck", _is_not("true"), "a message is acknowledged when it has been handled, not before"),
+        Rule("publisherConfirm", _is("true"), "publishing must wait until the broker has the message"),
+        Rule("requeueInFailure", _is("true"), "a delivery that fails must come again"),
+    ),
+    "pubsub.jetstream": (
+        Rule("durableName", _is("{appID}"), "each app needs a consumer of its own that outlives it"),
+        Rule("queueGroupName", _is("{appID}"), "replicas of an app must share its messages"),
+        Rule("deliverPolicy", _is(*("all",)), "a new consumer must see what was published before it came"),
+        Rule("ackPolicy", _is("explicit"), "a message is acknowledged when it has been handled"),
+        Rule("memoryStorage", _is_not("true"), "what a consumer has handled must outlive the broker"),
+        Rule("maxDeliver", _absent, "the broker would silently give messages up"),
+    ),
+    "pubsub.redis": (
+        Rule("maxLenApprox", _absent, "messages that nobody has read yet would be cut off", market_too=False),
+        Rule("processingTimeout", _positive, "0 means that what a crash interrupted is never delivered again"),
+        Rule("redeliverInterval", _positive, "0 means that what a crash interrupted is never delivered again"),
+        Rule("consumerID", _absent, "every app must have a consumer group of its own"),
+    ),
+    "state.redis": (Rule("keyPrefix", _is("name"), "parts must see each other's keys"),),
+    "state.postgresql": (Rule("keyPrefix", _is("name"), "parts must see each other's keys"),),
+    "secretstores.local.env": (),
+    "secretstores.local.file": (),
+    "secretstores.kubernetes": (),
+    "secretstores.hashicorp.vault": (),
+}
+IN_MEMORY = "belongs to one sidecar: nothing crosses to another"
+UNTRIED = "is none of the types that the platform has been tried on"
+
+
+def refuse_unsafe(*folders: Path) -> None:
+    """Raises UnsafeComponents."""
+    findings = judge(*folders)
+    if findings:
+        raise UnsafeComponents(findings)
+
+
+def judge(*folders: Path) -> Sequence[Finding]:
+    """Everything that is unsafe in the YAML files of these folders."""
+    documents, findings = read(*folders)
+    names = {document.name for document in documents if document.kind == "Component"}
+    for missing in sorted({*PUBSUBS, STATE, SECRETS} - names):
+        findings.append(Finding(folders[0], 0, f"there is no component `{missing}`"))
+    for document in documents:
+        judged = _JUDGES.get(document.kind)
+        if judged is not None:
+            findings += judged(document)
+    retried = {name for document in documents if document.kind == "Resiliency" for name in _retried(document)}
+    findings += [
+        Finding(document.path, document.line("metadata", "name"), f"`{document.name}`: {NOT_RETRIED}")
+        for document in documents
+        if document.name in PUBSUBS and document.name not in retried and document.kind == "Component"
+    ]
+    return sorted(findings, key=lambda finding: (str(finding.path), finding.line))
+
+
+NOT_RETRIED = "no Resiliency target retries its deliveries: the first failure would make a dead letter"
+
+
+# --- reading ---
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML document; `number` counts within its file, of `count`."""
+
+    path: Path
+    number: int
+    count: int
+    node: yaml.MappingNode
+    value: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        return str(self.value.get("kind"))
+
+    @property
+    def name(self) -> str:
+        return str(self.value.get("metadata", {}).get("name"))
+
+    def line(self, *keys: str) -> int:
+        """Where the value under these keys stands, or the last of them that is there."""
+        node: yaml.Node = self.node
+        for key in keys:
+            found = [one for name, one in getattr(node, "value", ()) if name.value == key]
+            if not found:
+                break
+            node = found[0]
+        return int(node.start_mark.line) + 1
+
+
+def read(*folders: Path) -> tuple[list[Document], list[Finding]]:
+    """The documents of the folders' files, and what could not be read."""
+    documents: list[Document] = []
+    findings: list[Finding] = []
+    for path in sorted(path for folder in folders for path in folder.glob("*.yaml")):
+        try:
+            nodes = [node for node in yaml.compose_all(path.read_text(encoding="utf-8")) if node is not None]
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 0
+            findings.append(Finding(path, line, f"is no YAML: {error.problem}"))
+            continue
+        for number, node in enumerate(nodes):
+            value = _value(node)
+            if isinstance(node, yaml.MappingNode) and isinstance(value, dict):
+                documents.append(Document(path, number, len(nodes), node, value))
+    return documents, findings
+
+
+def _value(node: yaml.Node) -> Any:
+    loader = yaml.SafeLoader("")
+    return loader.construct_document(node)
+
+
+# --- judging ---
+def _component(document: Document) -> Iterator[Finding]:
+    kind = str(document.value.get("spec", {}).get("type"))
+    type_line = document.line("spec", "type")
+    if kind.endswith(".in-memory"):
+        yield Finding(document.path, type_line, f"{kind} {IN_MEMORY}")
+    elif kind not in RULES and document.name in {*PUBSUBS, STATE, SECRETS}:
+        yield Finding(document.path, type_line, f"{kind} {UNTRIED}")
+    settings = _settings(document)
+    for rule in RULES.get(kind, ()):
+        value, line = settings.get(rule.setting, (None, type_line))
+        if (rule.market_too or document.name != MARKET) and not rule.safe(value):
+            told = f"{rule.setting} is not set" if value is None else f"{rule.setting}: {value}"
+            yield Finding(document.path, line, f"{told}: {rule.why}")
+
+
+def _settings(document: Document) -> Mapping[str, tuple[str, int]]:
+    """Setting -> (value, line)."""
+    spec: Mapping[str, Any] = document.value.get("spec", {})
+    nodes = _child(_child(document.node, "spec"), "metadata")
+    lines = [int(node.start_mark.line) + 1 for node in getattr(nodes, "value", ())]
+    return {
+        str(entry["name"]): (str(entry.get("value", "")), line)
+        for entry, line in zip(spec.get("metadata", ()), lines, strict=True)
+    }
+
+
+def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    return next((value for name, value in getattr(node, "value", ()) if name.value == key), None)
+
+
+def _subscription(document: Document) -> Iterator[Finding]:
+    if not document.value.get("spec", {}).get("deadLetterTopic"):
+        yield Finding(document.path, document.line("spec"), "no deadLetterTopic: what cannot be handled would be lost")
+
+
+def _resiliency(document: Document) -> Iterator[Finding]:
+    if document.number:
+        yield Finding(
+            document.path, document.line("kind"), "Resiliency is not the first document of its file: Dapr ignores it"
+        )
+    policies = document.value.get("spec", {}).get("policies", {}).get("retries", {})
+    for name, policy in policies.items():
+        where = document.line("spec", "policies", "retries", name)
+        if name.startswith(("DefaultApp", "DefaultRetry")):
+            yield Finding(document.path, where, f"{name} repeats calls that may have been carried out")
+        if not int(policy.get("maxRetries", -1)) > 0:
+            yield Finding(document.path, where, f"{name}: maxRetries must be set and end: without it, it never does")
+    apps = document.value.get("spec", {}).get("targets", {}).get("apps", {})
+    for name, target in apps.items():
+        if "retry" in target:
+            where = document.line("spec", "targets", "apps", name, "retry")
+            yield Finding(document.path, where, f"{name}: repeats calls that may have been carried out")
+
+
+def _retried(document: Document) -> Iterator[str]:
+    targets = document.value.get("spec", {}).get("targets", {}).get("components", {})
+    for name, target in targets.items():
+        if target.get("inbound", {}).get("retry") and not document.number:
+            yield name
+
+
+_JUDGES: Mapping[str, Callable[[Document], Iterator[Finding]]] = {
+    "Component": _component,
+    "Subscription": _subscription,
+    "Resiliency": _resiliency,
+}

@@ -1,0 +1,97 @@
+"""One process of the platform beside its sidecar: `patriot serve PART...`. Rule: it takes work only once it can do it.
+
+Dapr's own environment variables tell where the sidecar is: DAPR_HTTP_PORT, DAPR_GRPC_PORT, DAPR_API_TOKEN (what the
+sidecar wants from us) and APP_API_TOKEN (what we want from it). PORT is where we listen, as Knative tells it.
+
+ServeError
+├── UnknownPart          no folder has this name
+└── ComponentsMissing    the sidecar has not loaded what this process needs
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from patriot.runtime import discovery
+from patriot.runtime.clock import SystemClock, SystemIds
+from patriot.runtime.dapr.host import DaprHost, Ground
+from patriot.runtime.dapr.ports import SECRETS, STATE
+from patriot.runtime.dapr.sidecar import Address, Sidecar, connected
+from patriot.runtime.function import Function
+from patriot.runtime.platform import open_access, short_collections, system_random
+from patriot.runtime.serving import listen, serving
+from patriot.runtime.settings import Settings
+from patriot.store.api import Store
+from patriot.store.open import open_store
+from patriot.store.postgres import PoolSizes
+from patriot.venues.opening import open_venues
+from schemas.topics import PUBSUBS
+
+GATEWAY = "gateway"
+PORT_VARIABLE = "PORT"
+
+
+class ServeError(Exception):
+    """This process cannot serve; the text says why."""
+
+
+class UnknownPart(ServeError):
+    """No such function or feed."""
+
+
+class ComponentsMissing(ServeError):
+    """The sidecar lacks components."""
+
+
+async def serve(names: Sequence[str], settings: Settings, stop: asyncio.Event) -> None:
+    """Serve these parts until `stop` is set.
+
+    Raises:
+        ServeError, SidecarUnavailable, KeyRingError, OSError (port in use), and what `open_store` raises.
+
+    """
+    parts = [_part(name) for name in names]
+    listener = listen(settings.host, int(os.environ.get(PORT_VARIABLE, settings.port)), PORT_VARIABLE)
+    async with store_of(settings) as store, connected(Address.of_environment()) as sidecar:
+        host = DaprHost(parts, sidecar, ground_of(settings, store), app_token=os.environ.get("APP_API_TOKEN", ""))
+        if any(part.trades for part in parts):
+            host.runtime.spawn(open_venues(host.runtime), "open venues")
+        try:
+            async with serving(host.app, listener):
+                await sidecar.until_ready()
+                await require_components(sidecar)
+                await host.start()
+                with short_collections():
+                    await stop.wait()
+        finally:
+            await host.stop()
+
+
+def ground_of(settings: Settings, store: Store) -> Ground:
+    """The system's clock, ids and randomness, and the installation's keys."""
+    clock = SystemClock()
+    access = open_access(settings, clock, [*discovery.names(), GATEWAY])
+    return Ground(settings, store, access, clock, SystemIds(), system_random())
+
+
+@asynccontextmanager
+async def store_of(settings: Settings) -> AsyncIterator[Store]:
+    sizes = PoolSizes(settings.pool_app, settings.pool_system, settings.processes)
+    async with open_store(settings.data_dir / "postgres", settings.database_url or "", sizes) as store:
+        yield store
+
+
+async def require_components(sidecar: Sidecar) -> None:
+    """Raises ComponentsMissing."""
+    loaded = {component["name"] for component in (await sidecar.metadata()).get("components", ())}
+    missing = sorted({*PUBSUBS, STATE, SECRETS} - loaded)
+    if missing:
+        raise ComponentsMissing(f"the sidecar has no component {', '.join(missing)}: see components/ and its log")
+
+
+def _part(name: str) -> Function:
+    try:
+        return discovery.part(name)
+    except KeyError:
+        raise UnknownPart(f"there is no part {name}; there are {', '.join(discovery.names())}") from None

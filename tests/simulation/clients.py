@@ -1,0 +1,129 @@
+"""Clients over HTTP. Rule: who got an answer may rely on it; who got none asks again with the same key."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from patriot.runtime import asgi
+from patriot.runtime.clock import Ids
+from patriot.runtime.ports import Response
+from tests.simulation.market import Market
+from tests.simulation.process import Process
+from tests.simulation.watch import Watch
+from tests.support.host import PERPETUAL, SPOT
+
+FUNDS = {"USDT": "5000", "BTC": "0.05"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trader:
+    """A user, logged in, with one account."""
+
+    token: str
+    account_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request; whoever repeats it repeats the key."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None
+    token: str
+    key: str
+
+
+class Clients:
+    """`processes` are the living ones. `acknowledged` holds every order that was answered with 201."""
+
+    def __init__(
+        self, processes: Mapping[int, Process], watch: Watch, market: Market, ids: Ids, rng: random.Random
+    ) -> None:
+        self._processes, self._watch, self._market, self._ids, self._rng = processes, watch, market, ids, rng
+        self.acknowledged: set[UUID] = set()
+
+    async def open_account(self, token: str) -> Trader:
+        account = await self._ask("/accounts", {"exchange": "BINANCE"}, token)
+        for asset, amount in FUNDS.items():
+            await self._ask(f"/accounts/{account['account_id']}/funds", {"asset": asset, "amount": amount}, token)
+        return Trader(token, account["account_id"])
+
+    async def trade(self, number: int, trader: Trader) -> None:
+        """Place an order, sometimes twice with one key, and have second thoughts about some."""
+        await asyncio.sleep(self._rng.random() * 2)
+        body, key = self._wish(trader.account_id), f"order-{number}"
+        call = Call("POST", "/orders", body, trader.token, key)
+        answers = await asyncio.gather(*(self._insist(call) for _ in range(self._rng.choice((1, 1, 1, 2)))))
+        created = {orjson.loads(answer.body)["order_id"] for answer in answers if answer.status == 201}
+        self._watch.require(len({answer.status for answer in answers}) == 1, f"{key}: one key, several answers")
+        self._watch.require(len(created) <= 1, f"{key}: one key made {len(created)} orders")
+        for order_id in created:
+            self.acknowledged.add(UUID(order_id))
+            self._watch.require(UUID(order_id) in self._watch.orders, f"{order_id} was acknowledged and is not there")
+            await self._second_thoughts(order_id, body, trader.token)
+
+    async def cancel(self, order_id: object, token: str, key: str) -> None:
+        await self._insist(Call("DELETE", f"/orders/{order_id}", None, token, key))
+
+    def _wish(self, account_id: str) -> dict[str, Any]:
+        rng, instrument = self._rng, self._rng.choice((PERPETUAL, PERPETUAL, SPOT))
+        side = rng.choice(("buy", "sell"))
+        quantity = rng.choice(("0.002", "0.005", "0.02", "0.04", "0.2"))
+        order = {"account_id": account_id, "instrument": instrument.id, "side": side, "quantity": quantity}
+        kind = rng.choice(("market", "limit", "limit", "limit", "IOC", "FOK", "post_only"))
+        if kind == "market":
+            return {**order, "order_type": "market"}
+        price = self._market.middle + rng.choice((-30, -3, 0, 3, 30)) * (1 if side == "buy" else -1)
+        more = {"post_only": {"post_only": True}, "limit": {}}.get(kind, {"time_in_force": kind})
+        return {**order, "order_type": "limit", "price": f"{price:.1f}", **more}
+
+    async def _second_thoughts(self, order_id: str, body: Mapping[str, Any], token: str) -> None:
+        for turn in range(self._rng.choice((0, 1, 1, 2))):
+            await asyncio.sleep(self._rng.random() ** 3 * 3)
+            key = f"{order_id}-{turn}"
+            if self._rng.random() < 0.5:
+                await self.cancel(order_id, token, key)
+            else:
+                change = {"quantity": self._rng.choice(("0.003", "0.01", "0.03"))}
+                if "price" in body:
+                    change["price"] = f"{self._market.middle + self._rng.choice((-10, 0, 10)):.1f}"
+                await self._insist(Call("PATCH", f"/orders/{order_id}", change, token, key))
+
+    # --- asking ---
+    async def _ask(self, path: str, body: Mapping[str, Any], token: str) -> Any:
+        answer = await self._insist(Call("POST", path, body, token, str(self._ids.uuid())))
+        assert answer.status == 201, answer.body
+        return orjson.loads(answer.body)
+
+    async def _insist(self, call: Call) -> Response:
+        while True:
+            answer = await self._attempt(call)
+            if answer is not None and answer.status < 500 and answer.status != 429:
+                return answer
+            await asyncio.sleep(0.1 + self._rng.random())
+
+    async def _attempt(self, call: Call) -> Response | None:
+        """One try at any living process; None when it died before it answered."""
+        if not self._processes:
+            return None
+        process = self._rng.choice(list(self._processes.values()))
+        task = process.start(_request(process, call))
+        await asyncio.wait([task])
+        failed = task.cancelled() or task.exception() is not None
+        return None if failed else task.result()
+
+
+def _request(process: Process, call: Call) -> Awaitable[Response]:
+    headers = {
+        "content-type": "application/json",
+        "authorization": f"Bearer {call.token}",
+        "idempotency-key": call.key,
+    }
+    body = b"" if call.body is None else orjson.dumps(call.body)
+    return asgi.request(process.host.public, call.method, "/api/v1" + call.path, headers, body)

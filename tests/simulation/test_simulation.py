@@ -1,0 +1,60 @@
+"""The whole platform in virtual time: whatever is lost, doubled, late or killed, from any seed, every rule holds."""
+
+import os
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from tests.simulation.many import run, run_many
+from tests.simulation.planted import BUGS, Bug
+from tests.simulation.world import Result
+
+SEEDS = int(os.environ.get("PATRIOT_SEEDS", "10000"))
+FIRST = int(os.environ.get("PATRIOT_SEED", "0"))
+REPEATED = 1000
+SEEDS_PER_BUG = 1000
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def results() -> Sequence[Result]:
+    started, cores = time.perf_counter(), os.cpu_count() or 1
+    played = list(run_many(range(FIRST, FIRST + SEEDS)))
+    seconds = time.perf_counter() - started
+    orders, faults, crashes = (sum(getattr(one, name) for one in played) for name in ("orders", "faults", "crashes"))
+    print(
+        f"\nseeds {FIRST} to {FIRST + SEEDS - 1}: {orders} orders, {crashes} crashes, {faults} venue faults, "
+        f"{sum(one.seconds for one in played) / 3600:.1f} h of virtual time in {seconds:.0f} s, "
+        f"{orders / seconds / cores:.0f} order journeys per second and core; "
+        f"seeds with problems: {[one.seed for one in played if one.problems]}"
+    )
+    return played
+
+
+@pytest.mark.requirement("P8", "P9", "B3", "B11", "B12", "A5", "A6")
+def test_every_rule_holds_from_every_seed(results: Sequence[Result]) -> None:
+    assert {one.seed: one.problems for one in results if one.problems} == {}
+
+
+def test_the_runs_are_worth_their_time(results: Sequence[Result]) -> None:
+    assert sum(one.orders for one in results) > SEEDS
+    assert sum(one.crashes for one in results) > SEEDS / 4
+    assert sum(one.faults for one in results) > SEEDS / 4
+
+
+@pytest.mark.requirement("P2")
+def test_a_seed_repeats_to_the_byte(results: Sequence[Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", "1234")
+    again = run_many(range(FIRST, FIRST + min(REPEATED, SEEDS)))
+    assert [one.digest for one in again] == [one.digest for one in results[:REPEATED]]
+
+
+@pytest.mark.parametrize("planted", BUGS.values(), ids=BUGS.keys())
+def test_planted_bug_is_found(planted: Bug) -> None:
+    for seed in range(SEEDS_PER_BUG):
+        if run(seed, bug=planted).problems:
+            print(f"found by seed {seed}")
+            return
+    pytest.fail(f"{SEEDS_PER_BUG} seeds have not noticed")

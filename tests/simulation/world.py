@@ -1,0 +1,236 @@
+"""One seed: a platform of one to three processes, a venue, a market and clients, and everything that goes wrong.
+
+What survives every crash: database, broker, venue, clients.
+"""
+
+import asyncio
+import random
+import traceback
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache, partial
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
+
+from argon2 import PasswordHasher
+from fastapi import FastAPI
+
+from feeds.venue.halls import Halls, PaperVenue
+from patriot.runtime import discovery
+from patriot.runtime.access import Access
+from patriot.runtime.clock import SeededIds
+from patriot.runtime.embedded import Parts, public_app
+from patriot.runtime.function import Function
+from patriot.security.keys import KeyRing
+from patriot.security.passwords import Passwords
+from tests.simulation.clients import FUNDS, Clients, Trader
+from tests.simulation.loop import LoopClock, simulate
+from tests.simulation.market import MOVE_SECONDS, Market
+from tests.simulation.network import Network
+from tests.simulation.odds import Dice, Odds, RandomFaults, drawn
+from tests.simulation.process import Process
+from tests.simulation.rest import check_account, check_rebuild, check_store
+from tests.simulation.watch import Watch, WatchedStore
+from tests.support.host import PERPETUAL, SPOT, TENANT, define
+
+SETTLE_SECONDS = 240
+LOOK_SECONDS = 0.5
+CALM = Odds(1, 0.0, 0.0, 0.0, 0.0, 0.0, float("inf"), 0.002)
+
+PARTS = (*discovery.functions(), *discovery.feeds())
+PLAIN_ROUTES = Function.plain_routes
+RING = KeyRing.generate()
+HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`problems` is empty, or there is a bug: the same seed shows it again. `digest` names the run."""
+
+    seed: int
+    problems: tuple[str, ...]
+    digest: str
+    orders: int
+    events: int
+    crashes: int
+    faults: int
+    seconds: float  # of virtual time
+
+
+def play(seed: int, orders: int) -> Result:
+    """Play one seed to its end. What the platform raises is a problem like any other."""
+    with (
+        patch("patriot.runtime.access.Passwords", partial(Passwords, HASHER)),
+        patch("patriot.runtime.embedded.public_app", _public_app),
+        patch.object(Function, "plain_routes", _plain_routes),
+    ):
+        world = World(seed)
+        try:
+            simulate(world.play(orders))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the seed and the others' results shall be told
+            world.watch.problems += traceback.format_exception(error)[-3:]
+        return world.result()
+
+
+@cache
+def _public_app_of(names: tuple[str, ...]) -> FastAPI:
+    return public_app(Parts([part for part in PARTS if part.name in names], []))
+
+
+def _public_app(parts: Parts) -> FastAPI:
+    """The public routes hold no state: one app serves the hosts of all seeds."""
+    return _public_app_of(tuple(part.name for part in parts.all))
+
+
+@cache
+def _plain_routes(part: Function) -> list[Any]:
+    return list(PLAIN_ROUTES(part))
+
+
+class World:
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.odds = drawn(self.rng)
+        self.dice = Dice(self.rng, CALM)
+        self.clock = LoopClock()
+        self.ids = SeededIds(self.rng.getrandbits(64))
+        self.faults = RandomFaults(self.dice)
+        self.halls = Halls({"BINANCE": [PERPETUAL, SPOT]}, self._now_ms, None, self.faults)
+        self.exchange = self.halls["BINANCE"]
+        self.venue = PaperVenue(self.halls)
+        self.watch = Watch(self.exchange)
+        self.store = WatchedStore(self.clock.now, self.watch.saw)
+        app_ids = [part.name for part in PARTS]
+        self.access = Access(RING, self.clock, issuer="patriot", audience="patriot-api", app_ids=app_ids)
+        self.processes: dict[int, Process] = {}
+        self.network = Network(self.dice, lambda: list(self.processes.values()))
+        self.inside = self.odds.processes == 1 and self.rng.random() < 0.5  # the broker of the embedded runtime
+        self.crashes = 0
+        self.seconds = 0.0
+        self.traders: list[Trader] = []
+
+    def _now_ms(self) -> int:
+        return int(self.clock.now().timestamp() * 1000)
+
+    async def play(self, orders: int) -> None:
+        await self._begin()
+        self.dice.odds = self.odds
+        moving = asyncio.create_task(self._moving())
+        crashing = [asyncio.create_task(self._crashing(number)) for number in self.processes]
+        trading = (self.clients.trade(number, self.rng.choice(self.traders)) for number in range(orders))
+        await asyncio.gather(*trading)
+        await self._calm(crashing)
+        await self._settle("after the faults")
+        moving.cancel()
+        await self._finish()
+        self.seconds = self.clock.monotonic()
+        for process in self.processes.values():
+            await process.kill()
+
+    def result(self) -> Result:
+        return Result(
+            seed=self.seed,
+            problems=tuple(self.watch.problems),
+            digest=self.watch.digest,
+            orders=len(self.watch.orders),
+            events=self.watch.events,
+            crashes=self.crashes,
+            faults=len(self.faults.struck),
+            seconds=self.seconds,
+        )
+
+    # --- the beginning ---
+    async def _begin(self) -> None:
+        await define(self.store, PERPETUAL, SPOT)
+        self.market = Market(self.exchange, self.rng)
+        for number in range(self.odds.processes):
+            await self._start(number)
+        self.network.subscribe(self.processes[0].host.parts.all)
+        self.clients = Clients(self.processes, self.watch, self.market, self.ids, self.rng)
+        for _ in range(self.rng.choice((1, 2))):
+            token, _ = self.access.issue(self.ids.uuid(), TENANT, "user", str(self.ids.uuid()))
+            trader = await self.clients.open_account(token)
+            self._fund(UUID(trader.account_id))
+            self.traders.append(trader)
+
+    def _fund(self, account_id: UUID) -> None:
+        """At the venue too."""
+        self.halls.open("BINANCE", account_id, f"key of {account_id}", "secret")
+        for asset, amount in FUNDS.items():
+            self.halls.deposit(account_id, asset, Decimal(amount), f"{account_id} {asset}")
+
+    async def _start(self, number: int) -> None:
+        process = Process(
+            number,
+            store=self.store,
+            venue=self.venue,
+            access=self.access,
+            clock=self.clock,
+            ids=self.ids,
+            dice=self.dice,
+            network=None if self.inside else self.network,
+            sent=self.watch.sent,
+        )
+        await self.market.tell(process.host)
+        self.processes[number] = process
+        await process.host.start()
+
+    # --- meanwhile ---
+    async def _moving(self) -> None:
+        while True:
+            await asyncio.sleep(MOVE_SECONDS)
+            self.market.move()
+            for process in list(self.processes.values()):
+                await self.market.tell(process.host)
+
+    async def _crashing(self, number: int) -> None:
+        while True:
+            await asyncio.sleep(self.rng.expovariate(1 / self.odds.crash_seconds))
+            self.crashes += 1
+            await self.processes.pop(number).kill()
+            await asyncio.sleep(self.rng.random() * 2)
+            await self._start(number)
+
+    async def _calm(self, crashing: list[asyncio.Task[None]]) -> None:
+        """No more faults; who is dead comes back."""
+        self.odds.calm()
+        for task in crashing:
+            task.cancel()
+        await asyncio.gather(*crashing, return_exceptions=True)
+        for number in range(self.odds.processes):
+            if number not in self.processes:
+                await self._start(number)
+
+    # --- the end ---
+    async def _finish(self) -> None:
+        """Cancel what is open, come to rest, and compare everything."""
+        tokens = {trader.account_id: trader.token for trader in self.traders}
+        for order in list(self.watch.orders.values()):
+            if not order.ended:
+                await self.clients.cancel(order.order_id, tokens[str(order.account_id)], f"{order.order_id}-end")
+        await self._settle("at the end")
+        self.watch.problems += self.network.refused
+        lost = self.clients.acknowledged - self.watch.orders.keys()
+        self.watch.require(not lost, f"acknowledged and lost: {lost}")
+        await check_store(self.store, self.watch)
+        for trader in self.traders:
+            await check_account(self.store, self.exchange, trader.account_id, self.watch)
+        await check_rebuild(self.store, self.clock.now(), self.watch)
+
+    async def _settle(self, when: str) -> None:
+        deadline = self.clock.monotonic() + SETTLE_SECONDS
+        while self.watch.unsettled or not self._quiet():
+            if self.clock.monotonic() > deadline:
+                self.watch.problems.append(f"not settled {when}: {self._restless()}")
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _quiet(self) -> bool:
+        brokers = all(process.host.broker.idle for process in self.processes.values())
+        return brokers and self.network.idle and not self.store._outbox
+
+    def _restless(self) -> str:
+        orders = [f"{order.order_id} {order.status}" for order in self.watch.unsettled]
+        return f"{orders}, outbox {len(self.store._outbox)}, network {len(self.network._tasks)}"
