@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feeds.triggers.domain import RULES, Terms, moves_at, sign_of, stop_at, terms_of, units
@@ -24,6 +24,8 @@ TERMS = st.one_of(
 )
 SIGNS = st.sampled_from([1, -1])
 
+patient = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+
 pytestmark = pytest.mark.requirement("P9")
 
 
@@ -31,6 +33,7 @@ def test_every_rule_is_tested_here():
     assert set(RULES) == {"offset", "percent", "step", "break_even", "80/80/50"}
 
 
+@patient
 @given(TERMS, PRICES, PRICES, SIGNS)
 def test_a_better_price_never_gives_a_worse_stop(terms: Terms, one: int, other: int, sign: int):
     low, high = sorted((sign * one, sign * other))
@@ -38,12 +41,14 @@ def test_a_better_price_never_gives_a_worse_stop(terms: Terms, one: int, other: 
     assert before is None or (after is not None and after >= before)
 
 
+@patient
 @given(TERMS, PRICES, SIGNS)
 def test_a_stop_never_stands_above_the_best_price(terms: Terms, price: int, sign: int):
     stop = stop_at(terms, sign * price)
     assert stop is None or stop <= sign * price
 
 
+@patient
 @given(TERMS, PRICES, SIGNS, st.integers(0, 1_000_000))
 def test_between_two_moves_a_stop_stands_still(terms: Terms, price: int, sign: int, further: int):
     best = sign * price

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feeds.triggers.domain import Terms, stop_at
@@ -53,7 +53,7 @@ TICK = st.tuples(st.just("tick"), st.integers(40, 160))
 REMOVE = st.tuples(st.just("remove"), st.integers(0, 30))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(ADD, TICK, TICK, REMOVE), max_size=60), st.sampled_from([1, -1]))
 def test_ladder_fires_what_the_oracle_fires_when_it_does(steps: list[tuple[object, ...]], sign: int):
     ladder, last = Ladder(), None
