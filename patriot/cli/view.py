@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
+from patriot.domain.money import ZERO
 from patriot.runtime.context import price_key
+from patriot.runtime.edge import system_context
 from patriot.runtime.platform import Platform
-from patriot.store.api import Query
+from patriot.runtime.valuation import current_market
+from patriot.store.api import Between, Query
 from patriot.telemetry.metrics import metrics
 from schemas.reports import PriceReport
 
@@ -43,7 +47,9 @@ class MarketLine:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One look. `portfolio` is None while nobody is logged in; `equity_start` is the equity of the first look."""
+    """One look. `portfolio` is None while nobody is logged in; `equity_start` is the equity of the first look
+    and what was paid in since.
+    """
 
     url: str
     source: str
@@ -79,6 +85,7 @@ class View:
         self._trades: Sequence[Row] = ()
         self._equities: deque[Decimal] = deque(maxlen=HISTORY)
         self._equity_start: Decimal | None = None
+        self._paid_in_until = self.started_at
         self._gauges: Mapping[str, int] = {}
         self._ticks = 0
         self._ticks_per_second = 0.0
@@ -151,18 +158,35 @@ class View:
 
     async def _read(self, now: float) -> None:
         """What changes more slowly; also the moment at which the small charts grow."""
+        looked_at = self._runtime.clock.now()
         self._portfolio = await self._get("/portfolio")
         self._open = ((await self._get(f"/orders?status={OPEN}&limit={ROWS}")) or {"orders": ()})["orders"]
         self._trades = ((await self._get(f"/trades?limit={ROWS}")) or {"trades": ()})["trades"]
         if self._portfolio is not None and self._portfolio["equity"] is not None:
             equity = Decimal(self._portfolio["equity"])
             self._equities.append(equity)
-            self._equity_start = equity if self._equity_start is None else self._equity_start
+            if self._equity_start is None:
+                self._equity_start = equity
+            else:
+                self._equity_start += await self._paid_in(self._portfolio, looked_at)
+            self._paid_in_until = looked_at
         for line in self._markets.values():
             line.history.append((line.price.bid + line.price.ask) / 2)
         if self._read_at > 0:
             self._ticks_per_second = self._ticks / (now - self._read_at)
         self._ticks, self._read_at, self._gauges = 0, now, _gauges()
+
+    async def _paid_in(self, portfolio: Row, until: datetime) -> Decimal:
+        """What came into the accounts since the look before, less what left them, at the prices of now."""
+        accounts = [UUID(one["account_id"]) for one in portfolio["accounts"]]
+        span = Between(self._paid_in_until, until)
+        where = {"account_id": accounts, "account_code": "external", "posted_at": span}
+        entries = await self._runtime.store.find(Query("ledger_entries", None, where))
+        if not entries:
+            return ZERO
+        market = await current_market(system_context(self._runtime, "cli"), portfolio["currency"])
+        paid_in = ((entry["asset"], -entry["amount"]) for entry in entries)
+        return market.valuation.total(paid_in, market.currency) or ZERO
 
     def _sorted(self) -> Sequence[MarketLine]:
         """What the account holds or trades comes first."""

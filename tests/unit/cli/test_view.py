@@ -65,6 +65,21 @@ async def test_small_charts_grow_once_a_second(monkeypatch: pytest.MonkeyPatch) 
         seen.close()
 
 
+async def test_what_is_paid_in_is_no_profit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "READ_SECONDS", 0.0)
+    async with watched() as (host, demo, seen):
+        before = await seen.look()
+        for asset, amount in (("USDT", "5000"), ("BTC", "0.5")):
+            await demo._call("POST", f"/accounts/{demo.account_id}/funds", {"asset": asset, "amount": amount})
+        await until_idle(host)
+        after = [await seen.look(), await seen.look()][-1]
+        assert before.portfolio is not None
+        assert before.equity_start is not None
+        assert after.portfolio is not None
+        assert after.equity_start == before.equity_start + 35_000
+        assert Decimal(after.portfolio["equity"]) - after.equity_start == before.equities[-1] - before.equity_start
+
+
 async def test_view_of_nobody_is_the_market_alone() -> None:
     async with running_host() as host:
         await define(host.runtime.store, PERPETUAL)
