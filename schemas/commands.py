@@ -110,6 +110,21 @@ class CreateOrderList(Message):
         return self
 
 
+class StartAlgorithm(Message):
+    """Let an execution algorithm work off an order. `parameters` are the algorithm's own."""
+
+    account_id: UUID
+    algorithm: Annotated[str, Field(pattern=r"^[a-z][a-z_]{1,30}$")]
+    instrument: InstrumentId
+    side: Side
+    quantity: Positive
+    limit_price: Positive | None = None
+    reduce_only: StrictBool = False
+    parameters: dict[Annotated[str, Field(max_length=40)], StrictBool | int | float | str] = Field(
+        default_factory=dict, max_length=20
+    )
+
+
 class CancelOrders(Message):
     """All open orders of an account; of one instrument where it is named."""
 

@@ -45,6 +45,43 @@ class OrderReceipts(Message):
     orders: tuple[OrderReceipt, ...]
 
 
+class AlgorithmView(Message):
+    """A parent order. `slippage` in basis points of the arrival price, positive where it cost."""
+
+    algorithm_id: UUID
+    account_id: UUID
+    algorithm: str
+    instrument: InstrumentId
+    side: Side
+    status: str
+    quantity: Number
+    limit_price: Number | None
+    arrival_price: Number
+    filled_quantity: Number
+    average_price: Number | None
+    slippage: Number | None
+    children: int
+    parameters: dict[str, object]
+    reason: str
+    version: int
+
+
+class AlgorithmPage(Message):
+    algorithms: tuple[AlgorithmView, ...]
+
+
+class AlgorithmKindView(Message):
+    """An algorithm that there is, with the JSON Schema of its parameters."""
+
+    name: str
+    text: str
+    parameters: dict[str, object]
+
+
+class AlgorithmKindPage(Message):
+    algorithms: tuple[AlgorithmKindView, ...]
+
+
 class OrderView(Message):
     order_id: UUID
     account_id: UUID

@@ -11,6 +11,7 @@ durable: the newest value wins, and a full queue drops the oldest.
 
 from dataclasses import dataclass
 
+from schemas.algorithm_events import AlgorithmEvent
 from schemas.events import EVENTS
 from schemas.risk_events import (
     RiskAlertCleared,
@@ -107,7 +108,15 @@ ACCOUNT_EVENTS = Topic(
     ("account-data", "portfolio-projection", "strategies", "venue"),
 )
 USER_EVENTS = Topic("user.events", "user_id", 6, 90 * DAY_MS, _types("user."), ("user-commands",), ())
-STRATEGY_EVENTS = Topic("strategy.events", "user_id", 6, 90 * DAY_MS, _types("strategy."), ("strategies",), ())
+STRATEGY_EVENTS = Topic(
+    "strategy.events",
+    "user_id",
+    6,
+    90 * DAY_MS,
+    (*_types("strategy."), *_types(f"{AlgorithmEvent.STREAM}.")),
+    ("strategies", "trading-engine"),
+    (),
+)
 RISK_EVENTS = Topic(
     "risk.events",
     "user_id",

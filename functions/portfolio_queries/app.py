@@ -36,7 +36,7 @@ function = Function("portfolio-queries")
 
 Limit = Annotated[int, Parameter(ge=1, le=1000)]
 After = Annotated[int, Parameter(ge=0, le=2**31 - 1)]
-Kind = Literal["order", "position", "account", "user"]
+Kind = Literal["order", "position", "account", "user", "algorithm"]
 Statuses = Annotated[
     str,
     Parameter(pattern=f"^({'|'.join(get_args(OrderStatus))})(,({'|'.join(get_args(OrderStatus))}))*$"),
@@ -108,7 +108,7 @@ async def prices(context: Context, instrument: InstrumentId | None = None) -> Pr
 
 @function.get("/events/{aggregate_id}", needs="orders:read")
 async def events(aggregate_id: UUID, context: Context, kind: Kind = "order", after: After = 0) -> EventPage:
-    """The stored events of one of the caller's aggregates (kind: order, position, account, user)."""
+    """The stored events of one of the caller's aggregates (kind: order, position, account, user, algorithm)."""
     stream = StreamId(context.tenant_id, kind, aggregate_id)
     recorded = await context.runtime.store.load(stream, after)
     views = [

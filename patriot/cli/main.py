@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from patriot import __version__
-from patriot.cli import accounts, operate, order_lists, orders, recordings, report, simulate, watch
+from patriot.cli import accounts, algorithms, operate, order_lists, orders, recordings, report, simulate, watch
 from patriot.cli.common import State
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 operate.register(app)
 app.add_typer(orders.app, name="order")
 order_lists.register(app)
+app.add_typer(algorithms.app, name="algo")
 watch.register(app)
 app.add_typer(accounts.app, name="accounts")
 recordings.register(app)

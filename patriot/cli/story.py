@@ -17,12 +17,13 @@ def story(kind: str, data: Data) -> str:
 
 def terms(order: Data) -> str:
     """What was ordered: buy 0.01 BINANCE:BTC/USDT:USDT limit 59,000 GTC."""
-    words = [order["side"], number(order["quantity"]), order["instrument"], order["order_type"].replace("_", " ")]
+    words = [order["side"], number(order["quantity"]), order["instrument"]]
+    words += [order["order_type"].replace("_", " ")] if order.get("order_type") else []
     words += [number(order["price"])] if order.get("price") else []
     words += [f"trigger {number(order['stop_price'])}"] if order.get("stop_price") else []
     words += [trailing(order["trailing"])] if order.get("trailing") else []
     words += [f"showing {number(order['display_quantity'])}"] if order.get("display_quantity") else []
-    words += [order["time_in_force"]] if order["order_type"] != "market" else []
+    words += [order["time_in_force"]] if order.get("order_type", "market") != "market" else []
     words += [name.replace("_", "-") for name in ("post_only", "reduce_only") if order.get(name)]
     return " ".join(words)
 
@@ -88,6 +89,18 @@ def _adjusted(data: Data) -> str:
     )
 
 
+def _progress(data: Data) -> str:
+    cost = f", slippage {number(data['slippage'])} bp" if data.get("slippage") else ""
+    return f"child {data['number']} {data['status']}{_because(data)}; {number(data['filled_quantity'])} done{cost}"
+
+
+def _outcome(data: Data) -> str:
+    if not data.get("average_price"):
+        return "nothing was filled"
+    text = f"{number(data['filled_quantity'])} at {number(data['average_price'])}"
+    return f"{text}, slippage {number(data['slippage'])} bp"
+
+
 def _profile(data: Data) -> str:
     return f"profile changed: base currency {data['base_currency']}"
 
@@ -113,6 +126,14 @@ _STORIES: Mapping[str, Callable[[Data], str]] = {
     "order.rejected": lambda data: f"rejected by the venue{_because(data)}",
     "order.expired": lambda data: f"expired{_because(data)}",
     "position.updated": _position,
+    "algorithm.started": lambda data: f"{data['algorithm']}: {terms(data)}, arrival {number(data['arrival_price'])}",
+    "algorithm.child_placed": lambda data: f"child {data['number']}: {_wish(data)}, order {data['order_id'][:8]}",
+    "algorithm.progressed": _progress,
+    "algorithm.paused": lambda data: f"paused{_because(data)}",
+    "algorithm.resumed": lambda _: "goes on",
+    "algorithm.cancel_requested": lambda _: "cancel asked for",
+    "algorithm.completed": lambda data: f"completed: {_outcome(data)}",
+    "algorithm.cancelled": lambda data: f"cancelled{_because(data)}; {_outcome(data)}",
     "account.linked": lambda data: f"{data['mode']} account {data['label']!r} at {data['exchange']} linked",
     "account.credentials_rotated": lambda _: "credentials rotated",
     "account.deactivated": lambda _: "deactivated",

@@ -1,11 +1,12 @@
 """The kinds of event streams and their folds. One line each."""
 
-from patriot.domain import account, order, position
+from patriot.domain import account, algorithm, order, position
 from patriot.domain.risk import level
 from patriot.runtime.decision import Aggregate
 
 ORDER: Aggregate[order.Order] = Aggregate("order", order.fold)
 POSITION: Aggregate[position.Position] = Aggregate("position", position.fold)
 ACCOUNT: Aggregate[account.Account] = Aggregate("account", account.fold_account)
+ALGORITHM: Aggregate[algorithm.Algorithm] = Aggregate("algorithm", algorithm.fold)
 USER: Aggregate[account.User] = Aggregate("user", account.fold_user)
 LEVEL: Aggregate[level.Level] = Aggregate("risk", level.fold)

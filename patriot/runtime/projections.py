@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from patriot.domain.algorithm import Algorithm
 from patriot.domain.money import ZERO
 from patriot.domain.order import Order
 from patriot.domain.position import Position
@@ -48,6 +49,16 @@ def order_row(order: Order) -> Row:
             "stream_version": order.version,
         },
     )
+
+
+def algorithm_row(state: Algorithm) -> Row:
+    names = (
+        "account_id", "user_id", "algorithm", "instrument", "side", "status", "quantity", "limit_price",
+        "arrival_price", "filled_quantity", "average_price", "slippage", "placed", "reason", "updated_at",
+    )  # fmt: skip
+    told = {name: getattr(state, name) for name in names}
+    own = {"id": state.algorithm_id, "parameters": dict(state.parameters), "created_at": state.started_at}
+    return Row("algorithms", {**told, **own, "stream_version": state.version})
 
 
 def trade_row(update: PositionUpdated, recorded_at: datetime) -> Row:

@@ -13,10 +13,11 @@ from uuid import UUID
 from patriot.domain.balances import changes_of
 from patriot.domain.money import EXACT, ZERO
 from patriot.domain.quotas import difference
-from patriot.runtime.aggregates import ORDER, POSITION
+from patriot.runtime.aggregates import ALGORITHM, ORDER, POSITION
 from patriot.runtime.decision import ledger_rows
-from patriot.runtime.projections import order_row, position_row, trade_row
+from patriot.runtime.projections import algorithm_row, order_row, position_row, trade_row
 from patriot.store.api import BalanceChange, Commit, Origin, QuotaChange, RecordedEvent, Row, Store, StreamId
+from schemas.algorithm_events import AlgorithmEvent
 from schemas.events import MoneyEvent, OrderEvent, PositionUpdated
 from schemas.upcasters import decode_event
 
@@ -63,6 +64,8 @@ class Rebuild:
                 self._put(recorded, (row.values["posting_id"], row.values["entry_no"]), row)
         if isinstance(event, OrderEvent):
             self._put(recorded, recorded.stream.id, order_row(self._fold(ORDER, recorded, event)))
+        elif isinstance(event, AlgorithmEvent):
+            self._put(recorded, recorded.stream.id, algorithm_row(self._fold(ALGORITHM, recorded, event)))
         elif isinstance(event, PositionUpdated):
             self._put(recorded, recorded.stream.id, position_row(self._fold(POSITION, recorded, event)))
             self._put(recorded, (recorded.stream.id, recorded.version), trade_row(event, recorded.occurred_at))

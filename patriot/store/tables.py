@@ -98,6 +98,18 @@ _TABLES = (
         version="stream_version",
     ),
     Table(
+        "algorithms",
+        ("id",),
+        {
+            "id": "uuid", "account_id": "uuid", "user_id": "uuid", "algorithm": "text", "instrument": "text",
+            "side": "text", "status": "text", "quantity": "amount", "limit_price": "amount", "arrival_price": "amount",
+            "filled_quantity": "amount", "average_price": "number", "slippage": "number", "placed": "integer",
+            "parameters": "jsonb", "reason": "text", "created_at": "timestamptz", "updated_at": "timestamptz",
+            "stream_version": "integer",
+        },
+        version="stream_version",
+    ),
+    Table(
         "positions",
         ("account_id", "instrument"),
         {

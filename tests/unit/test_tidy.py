@@ -30,6 +30,7 @@ SYSTEM_TIME_AND_CHANCE = {
 DISCOVERED = (
     r"(functions|feeds)\.\w+\.app",  # patriot.runtime.discovery
     r"feeds\.strategies\.catalog\.\w+",  # feeds.strategies.app.strategies
+    r"feeds\.trading_engine\.algorithms\.\w+",  # feeds.trading_engine.app.kinds
     r"feeds\.venue\.wire\.tls",  # for clients that insist on an exchange's own host name
     r"patriot\.protocols\.(binance|bybit|coinbase)",  # patriot.protocols.codec
     r"patriot\.domain\.risk\.rules\.\w+",  # patriot.domain.risk.evaluate.discovered

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
-from schemas import risk_events  # noqa: F401 (registers its events)
+from schemas import topics  # noqa: F401 (knows every event)
 from schemas.events import EVENTS, Event
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -29,6 +29,7 @@ SPECIAL = {
     ],
     "holds": [{"asset": "USDT", "reserved": "-10.5", "margin": "2"}],
     "trailing": {"rule": "percent", "distance": "1.5", "activation_price": "60000"},
+    "parameters": {"slices": 10},
     "emulated": ["trigger"],
     "link": {
         "list_id": "0190a6f2-3c4d-7e8f-9a0b-1c2d3e4f5a6b",

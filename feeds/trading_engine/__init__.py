@@ -1,0 +1,1 @@
+"""Parent orders of execution algorithms, and market analysis."""

@@ -1,0 +1,1 @@
+"""Execution algorithms: one file each, found by themselves."""

@@ -1,0 +1,156 @@
+"""Works off one parent order. Rule: told, then placed; counted, then told again. Every step may be repeated.
+
+A step looks at how the parent and its open child stand and does the next thing: place the child that was told, count
+the one that is over, cancel the one that rests too long, decide the next, or end.
+"""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from uuid import UUID
+
+import orjson
+import structlog
+
+from feeds.trading_engine.algorithm import Algorithm, View, chance
+from feeds.trading_engine.meter import Meter
+from patriot.domain.algorithm import REFUSALS_MAX, child_id, count_child, finish, place_child
+from patriot.domain.algorithm import Algorithm as Parent
+from patriot.domain.money import plain, round_down
+from patriot.domain.order import Order
+from patriot.runtime.aggregates import ALGORITHM, ORDER
+from patriot.runtime.context import RequestContext
+from patriot.runtime.decision import Change, Proposal
+from patriot.runtime.projections import algorithm_row
+from patriot.store.api import LeaseCheck
+from schemas.algorithm_events import AlgorithmEvent
+
+log = structlog.get_logger()
+
+Proposed = Callable[[Parent], Sequence[AlgorithmEvent]]
+
+
+class Desk:
+    """One parent order in the hands of the leader. `context` acts for its owner."""
+
+    def __init__(
+        self, algorithm_id: UUID, algorithm: Algorithm, meter: Meter, context: RequestContext, profile: list[float]
+    ) -> None:
+        self._id, self._algorithm, self._meter, self._context = algorithm_id, algorithm, meter, context
+        self._profile = profile
+        self._volume_before, self._filled_before = meter.volume, algorithm.parent.filled_quantity
+
+    async def step(self, lease: LeaseCheck) -> bool:
+        """Do the next thing. False: it is over."""
+        context = self._context.fresh()
+        parent = (await context.load(ALGORITHM, self._id)).state
+        assert parent is not None, "it was started"
+        if parent.ended:
+            return False
+        if parent.child:
+            await self._mind(parent, context, lease)
+        elif parent.cancelling:
+            await decide(context, self._id, lease, finish)
+        elif parent.refusals >= REFUSALS_MAX:
+            await decide(context, self._id, lease, lambda state: finish(state, f"refused: {state.reason}"))
+        elif parent.status == "running":
+            await self._go_on(parent, context, lease)
+        return True
+
+    # --- the open child ---
+    async def _mind(self, parent: Parent, context: RequestContext, lease: LeaseCheck) -> None:
+        order = (await context.load(ORDER, child_id(self._id, parent.child))).state
+        if order is None:
+            refusal = await self._place(parent, context)
+            if refusal:
+                await decide(context, self._id, lease, lambda state: count_child(state, None, refusal))
+        elif order.ended:
+            await decide(context, self._id, lease, lambda state: count_child(state, order))
+        elif self._is_unwanted(parent, order):
+            await context.invoke("order-commands", "DELETE", f"/api/v1/orders/{order.order_id}")
+
+    def _is_unwanted(self, parent: Parent, order: Order) -> bool:
+        if order.pending_cancel:
+            return False
+        assert parent.child_at is not None
+        rests = (self._context.now() - parent.child_at).total_seconds()
+        return parent.cancelling or parent.status == "paused" or rests > self._algorithm.parameters.patience_seconds
+
+    async def _place(self, parent: Parent, context: RequestContext) -> str:
+        """The reason of a refusal; empty once it is placed."""
+        price = parent.child_price
+        body = {
+            "account_id": str(parent.account_id),
+            "instrument": parent.instrument,
+            "side": parent.side,
+            "order_type": "market" if price is None else "limit",
+            "quantity": plain(parent.child_quantity),
+            "price": None if price is None else plain(price),
+            "reduce_only": parent.reduce_only,
+            "strategy_id": f"{parent.algorithm} {str(self._id)[:8]}",
+        }
+        path = f"/orders/{child_id(self._id, parent.child)}/place"
+        answer = await context.invoke("order-commands", "POST", path, orjson.dumps(body))
+        if answer.status < 400:
+            return ""
+        if answer.status >= 500:
+            log.warning("child not placed yet", algorithm_id=str(self._id), status=answer.status)
+            return ""  # it is placed at the next step, under the same id
+        told = orjson.loads(answer.body)
+        return f"{told.get('code')}: {told.get('detail')}"
+
+    # --- the next child ---
+    async def _go_on(self, parent: Parent, context: RequestContext, lease: LeaseCheck) -> None:
+        view = self._view(parent)
+        if view is None:
+            return
+        if self._algorithm.gives_up(view):
+            await decide(context, self._id, lease, finish)
+            return
+        instrument, over = self._meter.instrument, self._algorithm.is_over(view)
+        target = parent.quantity if over else min(parent.quantity, self._algorithm.target(view))
+        due, left = (quantity - parent.filled_quantity for quantity in (target, parent.quantity))
+        smallest = max(instrument.minimum_quantity, instrument.lot_size, instrument.minimum_notional / view.ask)
+        if left < smallest:
+            await decide(context, self._id, lease, finish)
+        elif due >= smallest:
+            whole = left if left - due < smallest else due  # no rest that nobody could trade
+            size, price = round_down(whole, instrument.lot_size), self._algorithm.price(view)
+            await decide(context, self._id, lease, lambda state: place_child(state, size, price))
+
+    def _view(self, parent: Parent) -> View | None:
+        bid, ask = self._meter.bid, self._meter.ask
+        if bid is None or ask is None:
+            return None  # without a market nothing is decided
+        started = parent.started_at
+        return View(
+            seconds=parent.active_seconds(self._context.now()),
+            bid=bid,
+            ask=ask,
+            volume=self._volume(),
+            filled=parent.filled_quantity,
+            profile=self._profile,
+            minute=started.hour * 60 + started.minute + started.second / 60,
+            volatility=self._meter.volatility,
+            chance=chance(self._id, parent.placed + 1),
+        )
+
+    def _volume(self) -> Decimal:
+        """What the market has traded since the start; after a restart as much as would have led to the fills."""
+        share = getattr(self._algorithm.parameters, "participation", None)
+        before = self._filled_before / Decimal(str(share)) if share else Decimal(0)
+        return before + self._meter.volume - self._volume_before
+
+
+async def decide(context: RequestContext, algorithm_id: UUID, lease: LeaseCheck | None, proposed: Proposed) -> Parent:
+    """Commit what `proposed` makes of the parent, with its row; returns the parent after it."""
+
+    async def propose() -> Proposal[Parent]:
+        loaded = await context.load(ALGORITHM, algorithm_id)
+        assert loaded.state is not None, "it was started"
+        state, events = loaded.state, proposed(loaded.state)
+        for number, event in enumerate(events, loaded.version + 1):
+            state = ALGORITHM.fold(state, event, number, context.now())
+        rows = [algorithm_row(state)] if events else []
+        return Proposal([Change(loaded, events)], state, rows=rows, lease=lease if events else None)
+
+    return await context.decide(propose)
