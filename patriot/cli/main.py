@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from patriot import __version__
-from patriot.cli import accounts, operate, order_lists, orders, recordings, report, simulate, watch
+from patriot.cli import accounts, operate, order_lists, orders, recordings, report, risk, simulate, watch
 from patriot.cli.common import State
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ order_lists.register(app)
 watch.register(app)
 app.add_typer(accounts.app, name="accounts")
 recordings.register(app)
+risk.register(app)
 report.register(app)
 simulate.register(app)
 
