@@ -36,11 +36,13 @@ from patriot.telemetry.metrics import metrics
 
 NOBODY = Origin(PUBLIC_TENANT, "", "")  # a delivery takes its origin from the event
 
+PURGE_EVERY = 1024  # writes; keeps what nobody asks for again from staying for ever
+
 log = structlog.get_logger()
 
 
 class MemoryState:
-    """The State port in this process."""
+    """The State port in this process. What has run out is dropped when it is asked for, and every so many writes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -65,6 +67,9 @@ class MemoryState:
         self._writes += 1
         expires = float("inf") if seconds is None else self._clock.monotonic() + seconds
         self._entries[key] = (value, self._writes, expires)
+        if not self._writes % PURGE_EVERY:
+            now = self._clock.monotonic()
+            self._entries = {name: entry for name, entry in self._entries.items() if entry[2] > now}
 
     async def delete(self, key: str) -> None:
         self._entries.pop(key, None)
