@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from patriot import __version__
-from patriot.cli import accounts, operate, order_lists, orders, recordings, report, risk, simulate, watch
+from patriot.cli import (
+    accounts,
+    operate,
+    order_lists,
+    orders,
+    recordings,
+    report,
+    risk,
+    simulate,
+    transfers,
+    watch,
+)
 from patriot.cli.common import State
 
 app = typer.Typer(
@@ -19,6 +30,7 @@ app.add_typer(orders.app, name="order")
 order_lists.register(app)
 watch.register(app)
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(transfers.app, name="account")
 recordings.register(app)
 risk.register(app)
 report.register(app)

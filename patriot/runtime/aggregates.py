@@ -1,6 +1,6 @@
 """The kinds of event streams and their folds. One line each."""
 
-from patriot.domain import account, order, position
+from patriot.domain import account, order, position, transfer
 from patriot.domain.risk import level
 from patriot.runtime.decision import Aggregate
 
@@ -9,3 +9,4 @@ POSITION: Aggregate[position.Position] = Aggregate("position", position.fold)
 ACCOUNT: Aggregate[account.Account] = Aggregate("account", account.fold_account)
 USER: Aggregate[account.User] = Aggregate("user", account.fold_user)
 LEVEL: Aggregate[level.Level] = Aggregate("risk", level.fold)
+TRANSFER: Aggregate[transfer.Transfer] = Aggregate("transfer", transfer.fold)
