@@ -38,6 +38,8 @@ NOBODY = Origin(PUBLIC_TENANT, "", "")  # a delivery takes its origin from the e
 
 PURGE_EVERY = 1024  # writes; keeps what nobody asks for again from staying for ever
 
+VENUE = "venue"  # the feed that others hold connections to
+
 log = structlog.get_logger()
 
 
@@ -240,11 +242,15 @@ class Host:
         ]
 
     async def stop(self) -> None:
-        """Feeds first, then schedules, then the broker; the store belongs to the caller."""
-        running = (*self._tasks, *self.runtime.tasks)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        """Feeds first (the venue after those that are connected to it), then schedules, then the broker.
+
+        The store belongs to the caller.
+        """
+        doors = [task for task in self._tasks if task.get_name().startswith(f"{VENUE}.")]
+        for running in ([*(task for task in self._tasks if task not in doors), *self.runtime.tasks], doors):
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
         await self.scheduler.stop()
         await self.broker.stop()
         for adapter in self.runtime.venues.values():
