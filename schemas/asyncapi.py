@@ -15,7 +15,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from schemas import analytics, commands, queries, risk_commands, risk_queries
+from schemas import (
+    analytics,
+    commands,
+    queries,
+    risk_commands,
+    risk_queries,
+    settlement_commands,
+    settlement_queries,
+)
 from schemas.events import EVENTS
 from schemas.reports import REPORTS
 from schemas.topics import DEAD_LETTER_SUFFIX, TOPICS, Topic
@@ -55,9 +63,9 @@ def files() -> Iterator[tuple[str, str]]:
     for folder, contracts in (("events", EVENTS), ("reports", REPORTS)):
         for name, contract in sorted(contracts.items()):
             yield f"{folder}/{name}.json", _text(_schema(contract, "serialization"))
-    for name, contract in (*_contracts(commands), *_contracts(risk_commands)):
+    for name, contract in _contracts(commands, risk_commands, settlement_commands):
         yield f"commands/{name}.json", _text(_schema(contract, "validation"))
-    for name, contract in (*_contracts(queries), *_contracts(risk_queries), *_contracts(analytics)):
+    for name, contract in _contracts(queries, risk_queries, settlement_queries, analytics):
         yield f"queries/{name}.json", _text(_schema(contract, "serialization"))
 
 
@@ -122,12 +130,13 @@ def _known(name: str) -> bool:
     return name in EVENTS or name in REPORTS
 
 
-def _contracts(module: ModuleType) -> Iterator[tuple[str, type[Message]]]:
-    found: Mapping[str, Any] = vars(module)
-    for name in sorted(found):
-        value = found[name]
-        if isinstance(value, type) and issubclass(value, Message) and value.__module__ == module.__name__:
-            yield name, value
+def _contracts(*modules: ModuleType) -> Iterator[tuple[str, type[Message]]]:
+    for module in modules:
+        found: Mapping[str, Any] = vars(module)
+        for name in sorted(found):
+            value = found[name]
+            if isinstance(value, type) and issubclass(value, Message) and value.__module__ == module.__name__:
+                yield name, value
 
 
 def _schema(contract: type[Message], mode: Literal["validation", "serialization"]) -> Document:

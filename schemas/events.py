@@ -27,7 +27,7 @@ from schemas.types import (
     Trailing,
 )
 
-Ledger = Literal["cash", "position", "realised", "fees", "funding", "external"]
+Ledger = Literal["cash", "position", "realised", "fees", "funding", "external", "transit"]
 
 
 class Posting(Message):

@@ -11,6 +11,7 @@ durable: the newest value wins, and a full queue drops the oldest.
 
 from dataclasses import dataclass
 
+import schemas.settlement_events  # noqa: F401 - enters its events
 from schemas.algorithm_events import AlgorithmEvent
 from schemas.events import EVENTS
 from schemas.risk_events import (
@@ -104,8 +105,8 @@ ACCOUNT_EVENTS = Topic(
     6,
     90 * DAY_MS,
     (*_types("account."), *_types("position."), "venue.balances"),
-    ("account-commands", "order-lifecycle", "account-data"),
-    ("account-data", "portfolio-projection", "strategies", "venue"),
+    ("account-commands", "order-lifecycle", "account-data", "settlement"),
+    ("account-data", "portfolio-projection", "settlement", "strategies", "venue"),
 )
 USER_EVENTS = Topic("user.events", "user_id", 6, 90 * DAY_MS, _types("user."), ("user-commands",), ())
 STRATEGY_EVENTS = Topic(

@@ -17,6 +17,8 @@ from rich.table import Table
 RESULTS = Path(__file__).parents[1] / ".pytest_cache" / "requirements.json"
 COUNTS = {"C": 5, "P": 22, "T": 11, "B": 14, "A": 8}
 
+PROPERTY = "requirement"
+
 Outcomes = dict[str, dict[str, str]]
 """Requirement id -> test -> "passed", "failed" or "skipped"."""
 
@@ -30,7 +32,6 @@ class Recorder:
     """Collects the outcomes of one run."""
 
     def __init__(self) -> None:
-        self._marks: dict[str, tuple[str, ...]] = {}
         self._outcomes: Outcomes = {}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -40,17 +41,16 @@ class Recorder:
             unknown = set(ids) - known
             if unknown:
                 raise pytest.UsageError(f"{item.nodeid}: there is no requirement {', '.join(sorted(unknown))}")
-            if ids:
-                self._marks[item.nodeid] = ids
+            item.user_properties.extend((PROPERTY, one) for one in ids)  # travels with the reports of other processes
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for one in self._marks.get(report.nodeid, ()):
+        for one in [value for name, value in report.user_properties if name == PROPERTY]:
             outcomes = self._outcomes.setdefault(one, {})
             if report.when == "call" or report.outcome != "passed":
                 outcomes[report.nodeid] = report.outcome
 
-    def pytest_sessionfinish(self) -> None:
-        if not self._outcomes:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not self._outcomes or hasattr(session.config, "workerinput"):  # a worker's reports reach the main process
             return
         merged = load()
         for one, tests in self._outcomes.items():

@@ -39,18 +39,21 @@ class Definitions:
     async def fetch(self, source: Source, *, finer: Iterable[str] = ()) -> None:
         """Read the exchange's list into `source.instruments`. The scales of `finer` are taken from the exchange.
 
-        Raises TransportError, ProtocolError.
+        What is stored of the same markets and no longer listed was delisted, perhaps while nobody was here to see it:
+        it is stored and told at once. Raises TransportError, ProtocolError.
         """
         told = [_storable(one) for one in await source.rest.definitions() if _is_valid(one.id)]
-        stored = await self._stored([one.id for one in told])
-        fine = set(finer)
+        stored, fine = await self._stored(), set(finer)
         listed = {one.id: _next_version(one, stored.get(one.id), keep_scale=one.id not in fine) for one in told}
-        delisted = {one.id: _halted(one) for one in source.instruments.values() if one.id not in listed}
+        markets = {(one.venue, one.kind) for one in told}
+        known = {one.id: one for one in stored.values() if (one.venue, one.kind) in markets} | source.instruments
+        delisted = {one.id: _halted(one) for one in known.values() if one.id not in listed}
+        await self.store([one for one in delisted.values() if one.id in stored])
         source.instruments = listed | delisted
 
     async def store(self, instruments: Sequence[Instrument]) -> list[Instrument]:
         """Write what is new or changed, in one commit, and tell it; returns that."""
-        stored = await self._stored([one.id for one in instruments])
+        stored = await self._stored()
         changed = [one for one in instruments if stored.get(one.id) != one]
         if changed:
             await self._context.write([instrument_row(one) for one in changed])
@@ -61,10 +64,9 @@ class Definitions:
                 log.info("instrument changed", instrument=one.id, version=one.version)
         return changed
 
-    async def _stored(self, ids: Sequence[str]) -> dict[str, Instrument]:
+    async def _stored(self) -> dict[str, Instrument]:
         rows = await self._runtime.store.find(Query("instruments", None, {}, limit=100_000))
-        wanted = set(ids)
-        return {row["id"]: Instrument(**row) for row in rows if row["id"] in wanted}
+        return {row["id"]: Instrument(**row) for row in rows}
 
     def _message(self, instrument: Instrument) -> CloudEvent:
         fields = {name: getattr(instrument, name) for name in InstrumentReport.model_fields}

@@ -150,8 +150,7 @@ class SharedConnections:
         return sum(line.missed_trades(instrument) for line in self.lines)
 
     async def close(self) -> None:
-        """End everything."""
-        for line in list(self.lines):
-            await self._stop(line)
+        """End everything, all lines at once: none shall see its exchange go while another is ending."""
+        await asyncio.gather(*(self._stop(line) for line in list(self.lines)))
         self._lines.clear()
         await asyncio.gather(*self._closing)

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import structlog
 
+from feeds.venue.errors import InsufficientBalance
 from feeds.venue.events import EVERY
 from feeds.venue.halls import Halls, PaperVenue
 from feeds.venue.replay import Replay
@@ -26,11 +27,15 @@ from patriot.domain.instrument import Instrument
 from patriot.domain.listing import Venue, instruments
 from patriot.runtime.context import RequestContext
 from patriot.runtime.credentials import open_credentials
+from patriot.runtime.edge import user_context
 from patriot.runtime.function import Context, Feed
 from patriot.runtime.ports import Runtime
 from patriot.runtime.reference import instrument_row
 from patriot.store.api import Query
 from schemas.events import AccountFunded, AccountLinked
+from schemas.settlement_commands import VenueAnswer
+from schemas.settlement_events import TransferSent
+from schemas.settlement_queries import TransferView
 from schemas.topics import ACCOUNT_EVENTS
 
 PAPER = "paper"
@@ -123,6 +128,27 @@ async def credit(event: AccountFunded, context: Context) -> None:
         raise NotOpenYet(event.account_id)
     assert context.event is not None
     halls.deposit(event.account_id, event.asset, event.amount, context.event.id)
+
+
+@feed.on(ACCOUNT_EVENTS, TransferSent)
+async def let_go(event: TransferSent, context: Context) -> None:
+    """Take the money of a transfer out, tell settlement, and put it where the transfer ended. Once per transfer."""
+    halls, reference = halls_of(context.runtime), str(event.transfer_id)
+    refusal = ""
+    try:
+        if halls.venue_of(event.account_id) is not None:
+            halls.withdraw(event.account_id, event.asset, event.amount, reference)
+    except InsufficientBalance as error:
+        refusal = str(error)
+    owner = user_context(context.runtime, feed.name, context.tenant_id, event.user_id)
+    path, body = f"/transfers/{event.transfer_id}/venue", VenueAnswer(refusal=refusal).model_dump_json()
+    answer = await owner.invoke("settlement", "POST", path, body.encode())
+    if answer.status >= 400:
+        raise NotOpenYet(f"settlement answered {answer.status}")
+    told = TransferView.model_validate_json(answer.body)
+    home = told.to_account_id if told.status == "arrived" else None if refusal else event.account_id
+    if home is not None and halls.venue_of(home) is not None:
+        halls.deposit(home, event.asset, event.amount, f"{reference}:{told.status}")
 
 
 def _open(halls: Halls, runtime: Runtime, account: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from feeds.venue.accounts import Account
 from feeds.venue.adapter import InProcessVenue
+from feeds.venue.errors import InsufficientBalance
 from feeds.venue.exchange import Exchange
 from feeds.venue.faults import FaultPlan
 from feeds.venue.journal import Journal
@@ -91,6 +92,27 @@ class Halls:
         if journal is not None:
             journal.deposited(reference)
         exchange.deposit(exchange.account(str(account_id)), "spot", asset, amount)
+        self._deposits[venue].add(reference)
+
+    def withdraw(self, account_id: UUID, asset: str, amount: Decimal, reference: str) -> None:
+        """Let money go, once per `reference`.
+
+        Raises:
+            KeyError: the account is not open.
+            InsufficientBalance: margin or open orders need it.
+        """
+        venue = self._venues[account_id]
+        if reference in self._deposits.setdefault(venue, set()):
+            return
+        journal, exchange = self._journals.get(venue), self._exchanges[venue]
+        if journal is not None:
+            journal.deposited(reference)
+        try:
+            exchange.withdraw(exchange.account(str(account_id)), "spot", asset, amount)
+        except InsufficientBalance:
+            if journal is not None:
+                journal.not_deposited(reference)
+            raise
         self._deposits[venue].add(reference)
 
     def adapter(self, venue: str) -> InProcessVenue:

@@ -59,9 +59,14 @@ class Journal:
         os.close(self._file)
 
     def deposited(self, reference: str) -> None:
-        """The next line tells that this deposit was made."""
+        """The next line tells that this deposit or withdrawal was made."""
         self.deposits.add(reference)
         self._deposit = reference
+
+    def not_deposited(self, reference: str) -> None:
+        """It was refused after all."""
+        self.deposits.discard(reference)
+        self._deposit = ""
 
     def _hear(self, event: AccountEvent) -> None:
         name = event.order.account if isinstance(event, OrderUpdate) else event.account

@@ -1,20 +1,20 @@
-"""Link, fund and deactivate exchange accounts. Rule: credentials go into the vault, never into an event or a log."""
+"""Link and deactivate exchange accounts. Rule: credentials go into the vault, never into an event or a log."""
 
 import secrets
 from uuid import UUID
 
-from patriot.domain.account import Account, fund
+from patriot.domain.account import Account
 from patriot.runtime.aggregates import ACCOUNT
 from patriot.runtime.credentials import seal
 from patriot.runtime.decision import Change, Loaded, Proposal
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import not_found
 from patriot.store.api import GuardChange, Row
-from schemas.commands import FundAccount, LinkAccount
-from schemas.events import AccountDeactivated, AccountFunded, AccountLinked
+from schemas.commands import LinkAccount
+from schemas.events import AccountDeactivated, AccountLinked
 from schemas.queries import AccountView
 
-function = Function("account-commands", publishes=(AccountLinked, AccountFunded, AccountDeactivated))
+function = Function("account-commands", publishes=(AccountLinked, AccountDeactivated))
 
 
 @function.post("/accounts", status_code=201, needs="accounts:manage", idempotent=True)
@@ -36,19 +36,6 @@ async def link(command: LinkAccount, context: Context) -> AccountView:
             label=command.label,
         )
         return Proposal([Change(loaded, [event])], _view(command, account_id), rows=[Row("user_accounts", row)])
-
-    return await context.decide(propose)
-
-
-@function.post("/accounts/{account_id}/funds", status_code=201, needs="accounts:manage", idempotent=True)
-async def fund_account(account_id: UUID, command: FundAccount, context: Context) -> AccountView:
-    """Put paper money into one of the caller's paper accounts."""
-
-    async def propose() -> Proposal[AccountView]:
-        loaded = await _own(account_id, context)
-        assert loaded.state is not None
-        events = fund(loaded.state, command.asset, command.amount)
-        return Proposal([Change(loaded, events)], _view_of(loaded.state))
 
     return await context.decide(propose)
 

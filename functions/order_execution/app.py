@@ -10,13 +10,15 @@ from uuid import UUID
 from patriot.domain import reporting
 from patriot.domain.emulation import as_sent
 from patriot.domain.order import Order
-from patriot.domain.order_commands import record_unknown, start_submit
-from patriot.domain.order_states import LIVE
+from patriot.domain.order_commands import record_unknown, request_cancel, start_submit
+from patriot.domain.order_states import LIVE, UNSENT
 from patriot.domain.venue import Accepted, OrderRef, Outcome, Unknown, VenueAdapter
 from patriot.runtime.aggregates import ORDER
 from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.function import Context, Function
+from patriot.runtime.halts import Halts
 from schemas.events import (
+    OrderCancelled,
     OrderCancelRequested,
     OrderModifyRequested,
     OrderRouted,
@@ -29,7 +31,11 @@ Request = Literal["cancel", "modify"]
 OPENING_LOOKS, OPENING_SECONDS = 300, 0.1
 ASK_AGAIN_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 
-function = Function("order-execution", publishes=(OrderSubmitStarted, OrderSubmitUnknown), trades=True)
+function = Function(
+    "order-execution",
+    publishes=(OrderSubmitStarted, OrderSubmitUnknown, OrderCancelRequested, OrderCancelled),
+    trades=True,
+)
 
 
 class StillUnknown(Exception):
@@ -42,7 +48,9 @@ class VenueNotReady(Exception):
 
 @function.on(ORDER_EVENTS, OrderRouted)
 async def submit(event: OrderRouted, context: Context) -> None:
-    """Send the order once."""
+    """Send the order once. What a kill switch finds unsent ends."""
+    if await _stopped(event.order_id, context):
+        return
     adapter = await _opened(await _order(event.order_id, context), context)  # before the right to send is taken
     order, may_send = await _start(event.order_id, context)
     if not may_send:
@@ -93,6 +101,22 @@ async def modify(event: OrderModifyRequested, context: Context) -> None:
         await context.publish_reports(order.user_id, [modified, *state])
     else:
         await _report_request(order, "modify", outcome, context)
+
+
+async def _stopped(order_id: UUID, context: Context) -> bool:
+    """Whether trading was halted above the order since it was created. Raises StoreUnavailable: nothing is sent."""
+    order = await _order(order_id, context)
+    scope = await Halts.of(context.runtime).above(order, context)
+    if scope is None or order.status not in UNSENT:
+        return False
+
+    async def propose() -> Proposal[bool]:
+        loaded = await context.load(ORDER, order_id)
+        assert loaded.state is not None
+        events = request_cancel(loaded.state, f"trading was halted: {scope}") if loaded.state.status in UNSENT else []
+        return Proposal([Change(loaded, events)], bool(events))
+
+    return await context.decide(propose)
 
 
 async def _start(order_id: UUID, context: Context) -> tuple[Order, bool]:

@@ -8,17 +8,19 @@ from typing import Any
 from functions.portfolio_projection.metrics import measure_days
 from functions.portfolio_projection.snapshots import take_snapshots
 from patriot.domain.position import position_id
-from patriot.runtime.aggregates import ORDER, POSITION
+from patriot.runtime.aggregates import ORDER, POSITION, TRANSFER
 from patriot.runtime.context import RequestContext
 from patriot.runtime.function import Context, Function
-from patriot.runtime.projections import order_row, position_row, trade_row
+from patriot.runtime.projections import order_row, position_row, trade_row, transfer_row
 from patriot.store.api import Row
 from schemas.events import EVENTS, OrderEvent, PositionUpdated
 from schemas.reports import BalanceReport
+from schemas.settlement_events import TransferEvent
 from schemas.topics import ACCOUNT_EVENTS, ORDER_EVENTS
 
 function = Function("portfolio-projection", shows=True)
 
+TRANSFER_TYPES = tuple(kind for kind in EVENTS.values() if issubclass(kind, TransferEvent))
 ORDER_TYPES = tuple(kind for kind in EVENTS.values() if issubclass(kind, OrderEvent))
 
 
@@ -40,6 +42,15 @@ async def project_position(event: PositionUpdated, context: Context) -> None:
     rows = [trade_row(event, context.event.time)]
     rows += [position_row(loaded.state)] if _newest(loaded.version, context) else []
     await context.write(rows)
+
+
+@function.on(ACCOUNT_EVENTS, *TRANSFER_TYPES)
+async def project_transfer(event: TransferEvent, context: Context) -> None:
+    """The transfer's row as of its newest event."""
+    loaded = await context.load(TRANSFER, event.transfer_id)
+    assert loaded.state is not None
+    if _newest(loaded.version, context):
+        await context.write([transfer_row(loaded.state)])
 
 
 @function.on(ACCOUNT_EVENTS, BalanceReport)

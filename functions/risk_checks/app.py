@@ -9,10 +9,10 @@ from typing import Annotated
 
 from fastapi import Path, Query
 
-from functions.risk_checks import levels
 from patriot.domain.quotas import OPEN_ORDERS, side_quota
 from patriot.domain.risk.context import Denied, RiskContext
 from patriot.domain.risk.evaluate import discovered, evaluate
+from patriot.runtime import levels
 from patriot.runtime.context import RequestContext
 from patriot.runtime.function import Context, Function
 from patriot.runtime.risk import Risk
@@ -26,11 +26,10 @@ function = Function(
     "risk-checks", publishes=(RiskLimitsChanged, RiskHalted, RiskResumed, RiskAlertRaised, RiskAlertCleared)
 )
 
-_ID, _NAME = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[A-Za-z0-9 ._@-]{1,64}"
-Own = Annotated[str, Path(pattern=f"^(user|(account:)?{_ID}|strategy:{_NAME})$")]
+Own = Annotated[str, Path(pattern=levels.OWN)]
 """The caller's own level: user, an account (its id), or strategy:NAME."""
 
-Managed = Annotated[str, Path(pattern=f"^(tenant|(user|account):{_ID}|strategy:{_NAME})$")]
+Managed = Annotated[str, Path(pattern=levels.MANAGED)]
 """A level of the tenant: tenant, user:ID, account:ID or strategy:NAME."""
 
 Reason = Annotated[str, Query(min_length=1, max_length=200)]

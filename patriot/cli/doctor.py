@@ -1,4 +1,7 @@
-"""The checks of `patriot doctor`: each returns what it found and, where something is wrong, what to do."""
+"""The checks of `patriot doctor`: each returns what it found and, where something is wrong, what to do.
+
+Rule: looking changes nothing.
+"""
 
 import asyncio
 import os
@@ -16,6 +19,7 @@ from patriot.cli.session import FILE, load
 from patriot.runtime import discovery
 from patriot.runtime.settings import Settings
 from patriot.store.embedded import EmbeddedServer
+from patriot.store.migrate import MigrationsPending
 from patriot.store.open import open_store
 
 DISK_BYTES_MIN = 1 << 30
@@ -118,11 +122,13 @@ def _database(folder: Path) -> Finding:
         if not settings.database_url and not EmbeddedServer(folder / "postgres").folder.exists():
             return _finding("database", "note", "none yet", "start the platform once: make up")
         depth = asyncio.run(_outbox_depth(settings))
+    except MigrationsPending as pending:
+        return _finding("database", "note", str(pending), "bring it up to date: patriot migrate, or make up")
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         return _finding("database", "wrong", str(error), "see PATRIOT_DATABASE_URL and the server's log")
     return _finding("database", "well", f"schema current, roles right, {depth:,} events to publish")
 
 
 async def _outbox_depth(settings: Settings) -> int:
-    async with open_store(settings.data_dir / "postgres", settings.database_url or "") as store:
+    async with open_store(settings.data_dir / "postgres", settings.database_url or "", may_change=False) as store:
         return await store.outbox_depth()

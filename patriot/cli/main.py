@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from patriot import __version__
-from patriot.cli import accounts, algorithms, operate, order_lists, orders, recordings, report, simulate, watch
+from patriot.cli import (
+    accounts,
+    algorithms,
+    operate,
+    order_lists,
+    orders,
+    recordings,
+    report,
+    risk,
+    simulate,
+    transfers,
+    watch,
+)
 from patriot.cli.common import State
 
 app = typer.Typer(
@@ -20,7 +32,9 @@ order_lists.register(app)
 app.add_typer(algorithms.app, name="algo")
 watch.register(app)
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(transfers.app, name="account")
 recordings.register(app)
+risk.register(app)
 report.register(app)
 simulate.register(app)
 

@@ -60,6 +60,10 @@ def _wish(data: Data) -> str:
     return number(data["quantity"]) + (f" at {number(data['price'])}" if data.get("price") else "")
 
 
+def _sum(data: Data) -> str:
+    return f"{money(data['amount'], data['asset'])} {data['asset']}"
+
+
 def _because(data: Data) -> str:
     text = " ".join(part for part in (data.get("code"), data.get("reason")) if part)
     return f": {text}" if text else ""
@@ -139,6 +143,12 @@ _STORIES: Mapping[str, Callable[[Data], str]] = {
     "account.deactivated": lambda _: "deactivated",
     "account.funded": lambda data: f"{signed(data['amount'], data['asset'])} {data['asset']} from {data['source']}",
     "account.balance_adjusted": _adjusted,
+    "account.transfer_requested": lambda data: f"{data['kind']} of {_sum(data)} asked for",
+    "account.transfer_approved": lambda data: f"approved by {data['approver_id']}",
+    "account.transfer_rejected": lambda data: f"refused{_because(data)}",
+    "account.transfer_sent": lambda data: f"{_sum(data)} taken out of {data['account_id']}",
+    "account.transfer_arrived": lambda data: f"{_sum(data)} arrived",
+    "account.transfer_returned": lambda data: f"{_sum(data)} put back{_because(data)}",
     "user.registered": lambda data: f"{data['username']!r} registered as {data['role']}",
     "user.profile_changed": _profile,
 }

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from patriot.domain.money import ZERO, exact
 from schemas.events import MoneyEvent, OrderCreated, OrderModifyRequested
+from schemas.settlement_events import TransferRequested
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class BalanceDelta:
 @exact
 def changes_of(event: MoneyEvent) -> list[BalanceDelta]:
     """The changes of one event, one per asset, in order of the asset; assets that do not change are left out."""
-    asks = isinstance(event, (OrderCreated, OrderModifyRequested))
+    asks = isinstance(event, (OrderCreated, OrderModifyRequested, TransferRequested))
     deltas = (_delta(event, asset, asks=asks) for asset in sorted(_assets(event)))
     return [delta for delta in deltas if delta.total or delta.reserved or delta.margin]
 

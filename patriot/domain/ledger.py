@@ -11,6 +11,8 @@
 | fee                      | fee asset -             | fees: fee asset +                                              |
 | spot fee kept in base    | base: less comes in     | fees: quote, the fee's value at the fill's price               |
 | funding                  | settle + or -           | funding                                                        |
+| transfer sent            | asset -                 | transit +, until it arrives (in another account's cash, or     |
+|                          |                         | external) or is returned                                       |
 
 So `cash` of an asset is the balance, `position` of a spot quote asset is the cost of what is held, and profits stand
 in `realised` with a minus sign, as income does in every set of books. Opening a derivative moves no cash: what it

@@ -1,6 +1,6 @@
 """The kinds of event streams and their folds. One line each."""
 
-from patriot.domain import account, algorithm, order, position
+from patriot.domain import account, algorithm, order, position, transfer
 from patriot.domain.risk import level
 from patriot.runtime.decision import Aggregate
 
@@ -10,3 +10,4 @@ ACCOUNT: Aggregate[account.Account] = Aggregate("account", account.fold_account)
 ALGORITHM: Aggregate[algorithm.Algorithm] = Aggregate("algorithm", algorithm.fold)
 USER: Aggregate[account.User] = Aggregate("user", account.fold_user)
 LEVEL: Aggregate[level.Level] = Aggregate("risk", level.fold)
+TRANSFER: Aggregate[transfer.Transfer] = Aggregate("transfer", transfer.fold)

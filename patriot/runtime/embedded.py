@@ -36,11 +36,15 @@ from patriot.telemetry.metrics import metrics
 
 NOBODY = Origin(PUBLIC_TENANT, "", "")  # a delivery takes its origin from the event
 
+PURGE_EVERY = 1024  # writes; keeps what nobody asks for again from staying for ever
+
+VENUE = "venue"  # the feed that others hold connections to
+
 log = structlog.get_logger()
 
 
 class MemoryState:
-    """The State port in this process."""
+    """The State port in this process. What has run out is dropped when it is asked for, and every so many writes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -65,6 +69,9 @@ class MemoryState:
         self._writes += 1
         expires = float("inf") if seconds is None else self._clock.monotonic() + seconds
         self._entries[key] = (value, self._writes, expires)
+        if not self._writes % PURGE_EVERY:
+            now = self._clock.monotonic()
+            self._entries = {name: entry for name, entry in self._entries.items() if entry[2] > now}
 
     async def delete(self, key: str) -> None:
         self._entries.pop(key, None)
@@ -235,11 +242,15 @@ class Host:
         ]
 
     async def stop(self) -> None:
-        """Feeds first, then schedules, then the broker; the store belongs to the caller."""
-        running = (*self._tasks, *self.runtime.tasks)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        """Feeds first (the venue after those that are connected to it), then schedules, then the broker.
+
+        The store belongs to the caller.
+        """
+        doors = [task for task in self._tasks if task.get_name().startswith(f"{VENUE}.")]
+        for running in ([*(task for task in self._tasks if task not in doors), *self.runtime.tasks], doors):
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
         await self.scheduler.stop()
         await self.broker.stop()
         for adapter in self.runtime.venues.values():

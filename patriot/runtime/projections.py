@@ -6,6 +6,7 @@ from patriot.domain.algorithm import Algorithm
 from patriot.domain.money import ZERO
 from patriot.domain.order import Order
 from patriot.domain.position import Position
+from patriot.domain.transfer import Transfer
 from patriot.store.api import Row
 from schemas.events import PositionUpdated
 
@@ -94,5 +95,28 @@ def position_row(position: Position) -> Row:
             "leverage": 1,
             "updated_at": position.updated_at,
             "stream_version": position.version,
+        },
+    )
+
+
+def transfer_row(transfer: Transfer) -> Row:
+    return Row(
+        "transfers",
+        {
+            "id": transfer.transfer_id,
+            "user_id": transfer.user_id,
+            "kind": transfer.kind,
+            "account_id": transfer.account_id,
+            "to_account_id": transfer.to_account_id,
+            "asset": transfer.asset,
+            "amount": transfer.amount,
+            "destination": transfer.destination,
+            "status": transfer.status,
+            "reason": transfer.reason,
+            "approvals": len(transfer.approvals),
+            "approvals_needed": transfer.approvals_needed,
+            "created_at": transfer.created_at,
+            "updated_at": transfer.updated_at,
+            "stream_version": transfer.version,
         },
     )

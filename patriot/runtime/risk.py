@@ -25,7 +25,6 @@ from patriot.runtime.ports import Runtime
 from patriot.runtime.problem import ProblemError
 from patriot.store.api import Guard, GuardFailed, GuardState, InsufficientFunds, QuotaExceeded, Refused
 from schemas.commands import CreateOrder
-from schemas.reports import PriceReport
 from schemas.risk_commands import SetLimits
 from schemas.risk_events import RiskDenied
 
@@ -119,7 +118,7 @@ class Risk:
             order=command,
             now=context.now(),
             instrument=await context.instrument(command.instrument),
-            price=_reference(await context.price(command.instrument)),
+            price=await _reference(command.instrument, context),
             limits=limits,
             user_id=user_id,
             modifies=modified.order_id if modified else None,
@@ -286,7 +285,12 @@ async def _best_opposite(context: RequestContext, order: CreateOrder) -> Decimal
     return (min(known) if order.side == "buy" else max(known)) if known else None
 
 
-def _reference(price: PriceReport | None) -> ReferencePrice | None:
+async def _reference(instrument: str, context: RequestContext) -> ReferencePrice | None:
+    """Without an answer from where prices lie nobody can say what the order costs."""
+    try:
+        price = await context.price(instrument)
+    except (OSError, TimeoutError) as error:
+        raise ProblemError(503, "risk_unavailable", "no price can be read now; nothing was sent") from error
     if price is None:
         return None
     return ReferencePrice(price.bid, price.ask, price.last, price.as_of, price.mark, price.stale)

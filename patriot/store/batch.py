@@ -1,13 +1,15 @@
 """One database transaction for the commits of many requests. Rule: whoever loses a race is taken out, not the batch.
 
-First everything that decides is locked in one order (guards, leases, balances), then the plan is made, then the rows
-are inserted with `on conflict do nothing`. A row that is missing afterwards lost a race that the plan did not know of:
-the statement fails, and the next attempt looks everything up before it plans, so the loser is left out.
+The plan is made on what the writer knows, and one statement, which is its own transaction, writes it all: it fails
+where the database knows better. Where something is not known, or a commit must be refused, everything that decides is
+locked first in one order (guards, leases, balances, quotas), and the plan is made on that. Rows are inserted with `on
+conflict do nothing`: one that is missing afterwards lost a race that the plan did not know of. The statement fails,
+and the next attempt looks everything up before it plans, so the loser is left out.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -20,6 +22,7 @@ from patriot.store.columns import (
     balance_columns,
     event_columns,
     event_keys,
+    expected_guards,
     guard_columns,
     guard_state,
     inbox_columns,
@@ -27,8 +30,9 @@ from patriot.store.columns import (
     transposed,
 )
 from patriot.store.connections import Connection
+from patriot.store.known import Known
 from patriot.store.plan import Balance, Facts, LockKeys, Plan, answer_key, lock_keys
-from patriot.store.upsert import upserts
+from patriot.store.upsert import Upsert, upserts
 
 _ATTEMPTS_MAX = 10
 _PAUSE_SECONDS = 0.05
@@ -40,13 +44,9 @@ class Entry(NamedTuple):
     commit: Commit
     rows: Sequence[CheckedRow]
 
-    @property
-    def beside_events(self) -> bool:
-        """Tell whether it writes anything beside events and balances."""
-        return bool(self.rows) or self.commit.inbox is not None or self.commit.idempotency is not None
-
 
 Outcome = int | Exception  # the position of the commit's first event, or why it was refused
+_Values = tuple[sql.Part, Sequence[Any]]
 
 
 class Batch:
@@ -55,8 +55,9 @@ class Batch:
     The entries' commits are all published or all not.
     """
 
-    def __init__(self, entries: Sequence[Entry], published: Sequence[int] = ()) -> None:
+    def __init__(self, entries: Sequence[Entry], published: Sequence[int], known: Known) -> None:
         self._entries = entries
+        self._known = known
         self._commits = [entry.commit for entry in entries]
         self._published = published
         self._facts = Facts()
@@ -97,27 +98,43 @@ class Batch:
 
     async def _attempt(self, connection: Connection, *, look_up: bool) -> None:
         keys = lock_keys(self._commits)
-        if not look_up and self._only_appends(keys):
-            await self._append_alone(connection)
-            return
+        if not look_up and self._is_planned(keys):
+            await self._write_at_once(connection)
+        else:
+            await self._write_under_locks(connection, keys, look_up=look_up)
+        self._known.learn(self._plan)
+
+    def _is_planned(self, keys: LockKeys) -> bool:
+        """Plan on what is known; False where that is not enough, or a refusal has to be looked into."""
+        facts = None if any(commit.raises for commit in self._commits) else self._known.take(keys)
+        if facts is None:
+            return False
+        self._facts = facts
+        facts.guards = expected_guards(self._commits)
+        return len(self._admitted()) == len(self._entries) and not any(one.wave for one in _rows(self._entries))
+
+    async def _write_at_once(self, connection: Connection) -> None:
+        """The statement is its own transaction: one round trip."""
+        parts = list(self._parts(self._entries))
+        if guards := [(*key, guard.version) for key, guard in self._facts.guards.items()]:
+            parts.append((sql.EXPECTED_GUARDS, transposed(guards)))
+        if not self._entries:
+            parts.append((sql.NOT_WAITING_FOR_THE_DISK, ()))
+        self.committing = True
+        self._place(await _write(connection, parts))
+
+    async def _write_under_locks(self, connection: Connection, keys: LockKeys, *, look_up: bool) -> None:
+        self._facts = Facts()
         await self._begin(connection, guarded=bool(keys.guards))
         await self._lock(connection, keys)
         accepted = await self._admit(connection, look_up=look_up)
-        position = await self._insert(connection, accepted)
+        position = await _write(connection, list(self._parts(accepted)))
+        for upsert in _rows(accepted):
+            if upsert.wave:
+                await connection.execute(upsert.text, *upsert.values)
         self.committing = True
         await connection.execute("commit")
         self._place(position)
-
-    def _only_appends(self, keys: LockKeys) -> bool:
-        """Tell whether one statement will do: nothing to lock, nothing beside events, and no refusal to look into."""
-        if self._published or any(keys) or any(entry.beside_events for entry in self._entries):
-            return False
-        return len(self._admitted()) == len(self._entries)
-
-    async def _append_alone(self, connection: Connection) -> None:
-        """The statement is its own transaction: one round trip."""
-        self.committing = True
-        self._place(await self._append(connection, self._commits))
 
     async def _begin(self, connection: Connection, *, guarded: bool) -> None:
         statements = ["begin"]
@@ -125,11 +142,7 @@ class Batch:
             # who raises a guard waits for us, and we for one that waits: a kill switch never starves
             raises = any(commit.raises for commit in self._commits)
             statements.append(f"lock table guards in {'exclusive' if raises else 'row share'} mode")
-        if not self._entries:
-            statements.append("set local synchronous_commit = off")  # a delete that is lost is only published again
         await connection.execute("; ".join(statements))
-        if self._published:
-            await connection.execute(sql.DELETE_PUBLISHED, self._published)
 
     async def _lock(self, connection: Connection, keys: LockKeys) -> None:
         """Read what the plan goes by, under locks that last until the transaction ends."""
@@ -193,31 +206,28 @@ class Batch:
         rows = await connection.fetch(sql.READ_ANSWERS, *transposed(keys)) if keys else []
         self._facts.answers = {(row[0], row[1], row[2], row[3]): IdempotencyRecord(*row[1:]) for row in rows}
 
-    async def _insert(self, connection: Connection, accepted: Sequence[Entry]) -> int:
-        """Insert the accepted entries; return the position of their first event. A lost race is SerializationError."""
-        commits = [entry.commit for entry in accepted]
-        position = await self._append(connection, commits)
+    def _parts(self, accepted: Sequence[Entry]) -> Iterator[_Values]:
+        """What the accepted entries write beside rows. The events come first: theirs is the answer."""
+        commits, plan = [entry.commit for entry in accepted], self._plan
+        if events := event_columns(commits, plan.follows):
+            yield sql.EVENTS, (commits[0].publish, *events, len(events[0]))
+        if self._published:
+            yield sql.PUBLISHED, (self._published,)
         if inbox := inbox_columns(commits):
-            await connection.execute(sql.INSERT_INBOX, *inbox, len(inbox[0]))
+            yield sql.INBOX, (*inbox, len(inbox[0]))
         if answers := answer_columns(commits):
-            await connection.execute(sql.INSERT_ANSWERS, *answers, len(answers[0]))
-        if self._plan.guards:
-            await connection.execute(sql.RAISE_GUARDS, *guard_columns(commits, self._plan.guards))
-        if self._plan.quotas:
-            columns = quota_columns(commits, self._plan.quotas)
-            await connection.execute(sql.USE_QUOTAS, *columns, len(columns[0]))
-        if self._plan.balances:
-            await connection.execute(sql.UPDATE_BALANCES, *balance_columns(commits, self._plan.balances))
-        for statement, values in upserts([row for entry in accepted for row in entry.rows]):
-            await connection.execute(statement, *values)
-        return position
-
-    async def _append(self, connection: Connection, commits: Sequence[Commit]) -> int:
-        columns = event_columns(commits, self._plan.follows)
-        if not columns:
-            return 0
-        position: int = await connection.fetchval(sql.APPEND, commits[0].publish, *columns, len(columns[0]))
-        return position
+            yield sql.ANSWERS, (*answers, len(answers[0]))
+        if plan.guards:
+            yield sql.RAISED_GUARDS, guard_columns(commits, plan.guards)
+        if plan.quotas:
+            quotas = quota_columns(commits, plan.quotas)
+            yield sql.QUOTAS, (*quotas, len(quotas[0]))
+        if plan.balances:
+            balances = balance_columns(commits, plan.balances, self._facts.balances)
+            yield sql.BALANCES, (*balances, len(balances[0]))
+        for number, upsert in enumerate(_rows(accepted)):
+            if not upsert.wave:
+                yield sql.Part(f"rows_{number} as ({upsert.text})"), upsert.values
 
     def _place(self, position: int) -> None:
         for index, commit in enumerate(self._commits):
@@ -225,3 +235,16 @@ class Batch:
                 self.outcomes[index] = position
                 for append in commit.appends:
                     position += len(append.events)
+
+
+def _rows(entries: Sequence[Entry]) -> Iterator[Upsert]:
+    return upserts([row for entry in entries for row in entry.rows])
+
+
+async def _write(connection: Connection, parts: Sequence[_Values]) -> int:
+    """Write the parts; return the position of their first event. A lost race is a SerializationError."""
+    if not parts:
+        return 0
+    text = sql.compose(tuple(part for part, _ in parts))
+    answer: int = await connection.fetchval(text, *(value for _, values in parts for value in values))
+    return answer if parts[0][0] is sql.EVENTS else 0

@@ -8,7 +8,7 @@ import orjson
 
 from patriot.domain.money import EXACT, ZERO
 from patriot.store.api import Commit, GuardState
-from patriot.store.check import SEPARATOR, SEPARATOR_BYTES
+from patriot.store.check import SEPARATOR, SEPARATOR_BYTES, guard_key
 from patriot.store.plan import Balance, BalanceKey, GuardKey, QuotaKey
 
 
@@ -18,7 +18,7 @@ def transposed(rows: Collection[tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
 
 
 def event_columns(commits: Sequence[Commit], follows: Iterable[int]) -> Sequence[Sequence[Any]]:
-    """The columns of `sql.APPEND` from its second on, in its order; the texts are joined. Empty without events.
+    """The columns of `sql.EVENTS` from its second on, in its order; the texts are joined. Empty without events.
 
     `follows` has one number per append: the version that must stand in the database already, 0 for none.
     """
@@ -78,14 +78,25 @@ def answer_columns(commits: Sequence[Commit]) -> Sequence[Sequence[Any]]:
     return transposed(rows)
 
 
-def balance_columns(commits: Sequence[Commit], balances: Mapping[BalanceKey, Balance]) -> Sequence[Sequence[Any]]:
-    """New balances, each with the correlation id of the last commit that changed it."""
+def balance_columns(
+    commits: Sequence[Commit], balances: Mapping[BalanceKey, Balance], before: Mapping[BalanceKey, Balance]
+) -> Sequence[Sequence[Any]]:
+    """New balances, each with the correlation id of the last commit that changed it, and what they were before."""
     causes = {
         (commit.origin.tenant_id, change.account_id, change.asset): commit.origin.correlation_id
         for commit in commits
         for change in commit.balances
     }
-    return transposed([(*key, *balances[key], causes[key]) for key in balances])
+    return transposed([(*key, *balances[key], causes[key], *before.get(key, Balance())) for key in sorted(balances)])
+
+
+def expected_guards(commits: Sequence[Commit]) -> dict[GuardKey, GuardState]:
+    """The guards as the commits hope to find them; of those who hope for different versions, the last."""
+    return {
+        guard_key(commit.origin.tenant_id, guard.scope): GuardState(guard.version)
+        for commit in commits
+        for guard in commit.guards
+    }
 
 
 def guard_state(row: Any) -> GuardState:

@@ -28,6 +28,13 @@ class MigrationRefused(Exception):
     """The database and the migration files do not belong together; nothing was changed."""
 
 
+class MigrationsPending(Exception):
+    """Files that are not applied yet; the text names them."""
+
+    def __init__(self, pending: "Sequence[Migration]") -> None:
+        super().__init__(f"migrations to apply: {', '.join(migration.name for migration in pending)}")
+
+
 class Migration(NamedTuple):
     version: int
     name: str
@@ -67,6 +74,21 @@ async def migrate(dsn: str, folder: Path = FOLDER) -> Sequence[str]:
     finally:
         await connection.close()  # the lock goes with its session
     return [migration.name for migration in pending]
+
+
+async def require_current(dsn: str, folder: Path = FOLDER) -> None:
+    """Change nothing. Raises MigrationsPending, and MigrationRefused as `migrate` does."""
+    try:
+        connection = await asyncpg.connect(dsn)
+    except asyncpg.InvalidCatalogNameError:
+        raise MigrationsPending(migrations(folder)) from None
+    try:
+        is_begun = await connection.fetchval("select to_regclass('schema_migrations') is not null")
+        pending = _pending(migrations(folder), await _applied(connection) if is_begun else {})
+    finally:
+        await connection.close()
+    if pending:
+        raise MigrationsPending(pending)
 
 
 async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> Mapping[int, tuple[str, str]]:

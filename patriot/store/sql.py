@@ -1,11 +1,44 @@
-"""The statements of the store. Arrays in, one element per row; rows are taken in key order so that nobody deadlocks."""
+"""The statements of the store. Arrays in, one element per row; rows are taken in key order so that nobody deadlocks.
+
+What a batch writes comes in parts, which `compose` makes one statement of: one round trip, however much there is.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 from patriot.store.record import ANSWER_HOURS
 
+
+class Part(NamedTuple):
+    """Common table expressions, and the expression that makes the statement fail where a race was lost. `$n` from 1."""
+
+    tables: str
+    verdict: str = ""
+
+
+@lru_cache(maxsize=1024)
+def compose(parts: Sequence[Part]) -> str:
+    """One statement for the parts, whose parameters follow one another. Its first column is the first verdict."""
+    tables, verdicts, offset = list[str](), list[str](), 0
+    for part in parts:
+        tables.append(_shifted(part.tables, offset))
+        verdicts.append(_shifted(part.verdict, offset))
+        offset += max((int(number) for number in re.findall(r"\$(\d+)", part.tables + part.verdict)), default=0)
+    head = f"with {', '.join(filter(None, tables))} " if any(tables) else ""
+    return f"{head}select {', '.join(filter(None, verdicts)) or '0'}"
+
+
+def _shifted(text: str, offset: int) -> str:
+    return re.sub(r"\$(\d+)", lambda found: f"${int(found[1]) + offset}", text)
+
+
 # Texts come as one joined string per column: encoding an array of texts costs more than inserting it.
 # next_position() assigns the transaction id before any row is written; see 0002_event_store.sql.
-APPEND = """
-with base as materialized (select next_position() as position), written as (
+EVENTS = Part(
+    """
+base as materialized (select next_position() as position), events as (
     insert into event_store (position, tenant_id, aggregate_id, event_version, schema_version, occurred_at,
         aggregate_type, event_type, event_data, correlation_id, causation_id, actor)
     select position + n, tenant_id, aggregate_id, version, schema_version, occurred_at,
@@ -23,12 +56,19 @@ with base as materialized (select next_position() as position), written as (
     on conflict (tenant_id, aggregate_id, event_version) do nothing
     returning position, tenant_id, occurred_at
 ), queued as (
-    insert into outbox (position, tenant_id, created_at) select * from written where $1
+    insert into outbox (position, tenant_id, created_at) select * from events where $1
+)""",
+    "(select position + 1 from base), require_all((select count(*) from events), $14)",
 )
-select position + 1 from base, require_all((select count(*) from written), $14)
-"""
+APPEND = compose((EVENTS,))
 
-DELETE_PUBLISHED = "delete from outbox where position = any($1::bigint[])"
+PUBLISHED = Part("published as (delete from outbox where position = any($1::bigint[]))")
+
+# A delete that is lost is only published again.
+NOT_WAITING_FOR_THE_DISK = Part("", "set_config('synchronous_commit', 'off', true)")
+
+# For a batch that was planned without locks: fails unless every guard stands as its commits expect.
+EXPECTED_GUARDS = Part("", "expect_guards($1::uuid[], $2::text[], $3::int[])")
 
 READ_GUARDS = """
 select tenant_id, scope, version, halted, limits
@@ -54,13 +94,22 @@ order by tenant_id, account_id, asset
 on conflict do nothing
 """
 
-UPDATE_BALANCES = """
-update buying_power b
-set total = new.total, reserved = new.reserved, margin = new.margin, correlation_id = new.correlation_id
-from unnest($1::uuid[], $2::uuid[], $3::text[], $4::numeric[], $5::numeric[], $6::numeric[], $7::text[])
-    as new (tenant_id, account_id, asset, total, reserved, margin, correlation_id)
-where b.tenant_id = new.tenant_id and b.account_id = new.account_id and b.asset = new.asset
-"""
+# A batch may be planned on balances that nobody has locked: who finds others has lost a race.
+BALANCES = Part(
+    """
+balances as (
+    update buying_power b
+    set total = new.total, reserved = new.reserved, margin = new.margin, correlation_id = new.correlation_id
+    from unnest($1::uuid[], $2::uuid[], $3::text[], $4::numeric[], $5::numeric[], $6::numeric[], $7::text[],
+        $8::numeric[], $9::numeric[], $10::numeric[])
+        as new (tenant_id, account_id, asset, total, reserved, margin, correlation_id,
+        total_before, reserved_before, margin_before)
+    where b.tenant_id = new.tenant_id and b.account_id = new.account_id and b.asset = new.asset
+        and b.total = total_before and b.reserved = reserved_before and b.margin = margin_before
+    returning 1
+)""",
+    "require_all((select count(*) from balances), $11)",
+)
 
 READ_HEADS = """
 select wanted.tenant_id, wanted.aggregate_id, head.event_version
@@ -78,15 +127,16 @@ from inbox join unnest($1::uuid[], $2::text[], $3::text[]) as wanted (tenant_id,
     using (tenant_id, consumer, event_id)
 """
 
-INSERT_INBOX = """
-with written as (
+INBOX = Part(
+    """
+handled as (
     insert into inbox (tenant_id, consumer, event_id, correlation_id, received_at)
     select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[]) order by 1, 2, 3
     on conflict do nothing
     returning 1
+)""",
+    "require_all((select count(*) from handled), $6)",
 )
-select require_all(count(*), $6) from written
-"""
 
 READ_ANSWERS = f"""
 select tenant_id, user_id, route, key, body_hash, status, response
@@ -96,8 +146,9 @@ join unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
 where created_at > moment - interval '{ANSWER_HOURS} hours'
 """  # noqa: S608 (a number of our own)
 
-INSERT_ANSWERS = f"""
-with written as (
+ANSWERS = Part(
+    f"""
+answers as (
     insert into idempotency
         (tenant_id, user_id, route, key, body_hash, status, response, correlation_id, created_at)
     select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::int[], $7::bytea[],
@@ -107,9 +158,9 @@ with written as (
         correlation_id = excluded.correlation_id, created_at = excluded.created_at
     where idempotency.created_at <= excluded.created_at - interval '{ANSWER_HOURS} hours'
     returning 1
+)""",  # noqa: S608 (a number of our own)
+    "require_all((select count(*) from answers), $10)",
 )
-select require_all(count(*), $10) from written
-"""  # noqa: S608 (a number of our own)
 
 # A lost session is older than ours; a younger one with its number is another.
 SESSION_LIVES = """
@@ -159,13 +210,14 @@ where snapshots.version < excluded.version
 LOAD_SNAPSHOT = "select version, data from snapshots where tenant_id = $1 and aggregate_id = $2"
 
 # Its writer holds the table's lock: nobody has raised them since they were read.
-RAISE_GUARDS = """
-insert into guards (tenant_id, scope, version, halted, limits, correlation_id)
-select * from unnest($1::uuid[], $2::text[], $3::int[], $4::boolean[], $5::jsonb[], $6::text[])
-on conflict (tenant_id, scope) do update set
-    version = excluded.version, halted = excluded.halted, limits = excluded.limits,
-    correlation_id = excluded.correlation_id
-"""
+RAISED_GUARDS = Part("""
+raised as (
+    insert into guards (tenant_id, scope, version, halted, limits, correlation_id)
+    select * from unnest($1::uuid[], $2::text[], $3::int[], $4::boolean[], $5::jsonb[], $6::text[])
+    on conflict (tenant_id, scope) do update set
+        version = excluded.version, halted = excluded.halted, limits = excluded.limits,
+        correlation_id = excluded.correlation_id
+)""")
 
 READ_HALTED = "select tenant_id, scope from guards where halted"
 
@@ -179,8 +231,9 @@ for update of q
 """
 
 # A quota that did not exist could not be locked: who finds another sum than planned has lost the race to make it.
-USE_QUOTAS = """
-with written as (
+QUOTAS = Part(
+    """
+used as (
     insert into quotas (tenant_id, account_id, name, used, correlation_id)
     select tenant_id, account_id, name, change, correlation_id
     from unnest($1::uuid[], $2::uuid[], $3::text[], $4::numeric[], $5::text[])
@@ -188,11 +241,12 @@ with written as (
     on conflict (tenant_id, account_id, name) do update set
         used = quotas.used + excluded.used, correlation_id = excluded.correlation_id
     returning tenant_id, account_id, name, used
+), as_planned as (
+    select from used join unnest($1::uuid[], $2::uuid[], $3::text[], $6::numeric[])
+        as planned (tenant_id, account_id, name, used) using (tenant_id, account_id, name, used)
+)""",
+    "require_all((select count(*) from as_planned), $7)",
 )
-select require_all(count(*), $7)
-from written join unnest($1::uuid[], $2::uuid[], $3::text[], $6::numeric[])
-    as planned (tenant_id, account_id, name, used) using (tenant_id, account_id, name, used)
-"""
 
 ACQUIRE_LEASE = """
 insert into leases (name, owner, epoch, expires_at) values ($1, $2, 1, $3)

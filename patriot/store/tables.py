@@ -165,6 +165,17 @@ _TABLES = (
         disposable=False,  # written by commands, without an event so far
     ),
     Table(
+        "transfers",
+        ("id",),
+        {
+            "id": "uuid", "user_id": "uuid", "kind": "text", "account_id": "uuid", "to_account_id": "uuid",
+            "asset": "text", "amount": "amount", "destination": "text", "status": "text", "reason": "text",
+            "approvals": "integer", "approvals_needed": "integer", "created_at": "timestamptz",
+            "updated_at": "timestamptz", "stream_version": "integer",
+        },
+        version="stream_version",
+    ),
+    Table(
         "instruments",
         ("id",),
         {

@@ -6,7 +6,7 @@ the same columns the newer wins; a row with other columns for the same key waits
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from patriot.store.check import CheckedRow
 from patriot.store.tables import SQL_TYPES, TABLES
@@ -14,8 +14,16 @@ from patriot.store.tables import SQL_TYPES, TABLES
 _Group = tuple[int, str, tuple[str, ...]]  # wave, table, columns
 
 
-def upserts(rows: Sequence[CheckedRow]) -> Iterator[tuple[str, Sequence[list[Any]]]]:
-    """Statements with their column values, in the order in which they must run."""
+class Upsert(NamedTuple):
+    """A statement with its column values. Those of one wave may run at once."""
+
+    wave: int
+    text: str
+    values: Sequence[list[Any]]
+
+
+def upserts(rows: Sequence[CheckedRow]) -> Iterator[Upsert]:
+    """Statements in the order in which they must run."""
     groups: dict[_Group, dict[tuple[Any, ...], Mapping[str, Any]]] = {}
     last: dict[tuple[str, tuple[Any, ...]], _Group] = {}
     for row in rows:
@@ -28,7 +36,8 @@ def upserts(rows: Sequence[CheckedRow]) -> Iterator[tuple[str, Sequence[list[Any
             members[row.key] = row.values
     for wave, name, columns in sorted(groups):
         members = groups[(wave, name, columns)]
-        yield statement(name, columns), [[values[column] for values in members.values()] for column in columns]
+        values = [[values[column] for values in members.values()] for column in columns]
+        yield Upsert(wave, statement(name, columns), values)
 
 
 def _newer(row: CheckedRow, other: Mapping[str, Any] | None) -> bool:

@@ -19,6 +19,7 @@ from patriot.domain.errors import InvalidValue
 from patriot.store.api import StoreUnavailable
 from patriot.store.batch import Batch, Entry, Outcome
 from patriot.store.connections import LOST, Connection
+from patriot.store.known import Known
 
 _Future: TypeAlias = "asyncio.Future[int]"
 
@@ -48,6 +49,7 @@ class Writer:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._known = Known()
 
     async def start(self) -> None:
         self._connection = await self._connect()
@@ -133,7 +135,7 @@ class Writer:
     async def _outcomes(self, entries: Sequence[Entry], published: Sequence[int]) -> Sequence[Outcome]:
         """Write the entries in one transaction. Raises StoreUnavailable for all of them."""
         for _ in range(_TRIES):
-            batch = Batch(entries, published)
+            batch = Batch(entries, published, self._known)
             connection = await self._connected()
             session = connection.get_server_pid()
             try:

@@ -73,7 +73,7 @@ class World:
 
 
 def path_of(route: SecuredRoute, account: object, other: object) -> str:
-    ids = dict.fromkeys(("order_id", "aggregate_id", "list_id", "user_id"), other)
+    ids = dict.fromkeys(("order_id", "aggregate_id", "list_id", "user_id", "transfer_id", "strategy_id"), other)
     scope = account if route.needs == "accounts:manage" else f"account:{account}"
     return PUBLIC_PREFIX + route.path_format.format(account_id=account, scope=scope, **ids)
 
@@ -102,6 +102,10 @@ BODIES: dict[str, Any] = {
     "/risk/tenant-halts/{scope}": {"reason": "test"},
     "/risk/platform-halt": {"reason": "test"},
     "/users/me": {"base_currency": "EUR"},
+    "/transfers/{transfer_id}/rejection": {"reason": "test"},
+    "/strategies/{strategy_id}/assignments": {"account_id": "<account>"},
+    "/tenant-strategies/{strategy_id}/assignments": {"account_id": "<account>"},
+    "/strategies/{strategy_id}/parameters": {"parameters": {}},
 }
 BODIES["/risk/checks"] = BODIES["/orders"]
 
@@ -301,7 +305,7 @@ async def test_internal_routes_are_out_of_reach(world: World):
     admin = world.token(identity("root", role=Role.ADMIN))
     service = world.host.runtime.access.service_headers("broker", "order-execution", world.ada)
     for method, path in (*internal, *others):
-        asked = path.format(order_id=world.order, account_id=world.account)
+        asked = path.format(order_id=world.order, account_id=world.account, transfer_id=world.order)
         for prefix in ("", PUBLIC_PREFIX):
             for headers in ({}, admin, service):
                 answer = await world.ask(method, prefix + asked, b"{}", headers)

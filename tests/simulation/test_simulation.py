@@ -15,7 +15,7 @@ FIRST = int(os.environ.get("PATRIOT_SEED", "0"))
 REPEATED = 1000
 SEEDS_PER_BUG = 1000
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from patriot.cli import doctor
 from patriot.store.api import Inbox, Query, Refused, Row
-from patriot.store.migrate import FOLDER, MigrationRefused, migrate, migrations
+from patriot.store.migrate import FOLDER, MigrationRefused, MigrationsPending, migrate, migrations, require_current
 from patriot.store.postgres import PostgresStore
 from patriot.store.tables import SQL_TYPES, TABLES
 from tests.store_samples import NOW, TENANT, answer, commit
@@ -30,6 +31,29 @@ async def fetch(url: str, query: str, *values: object) -> list[asyncpg.Record]:
 def folder(tmp_path: Path) -> Path:
     """A copy of the migrations that a test may change."""
     return Path(shutil.copytree(FOLDER, tmp_path / "sql"))
+
+
+async def test_looking_migrates_nothing(empty_database: str, folder: Path):
+    with pytest.raises(MigrationsPending, match="0001_roles, 0002"):
+        await require_current(empty_database)
+    assert await fetch(empty_database, "select from pg_class where relname = 'schema_migrations'") == []
+    await migrate(empty_database)
+    await require_current(empty_database)
+    number = len(migrations()) + 1
+    (folder / f"{number:04}_next.sql").write_text("select 1")
+    with pytest.raises(MigrationsPending, match=f"{number:04}_next$"):
+        await require_current(empty_database, folder)
+    with pytest.raises(MigrationsPending):
+        await require_current(empty_database.replace("/test_", "/absent_"))
+
+
+async def test_doctor_tells_of_migrations_and_applies_none(
+    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PATRIOT_DATABASE_URL", empty_database)
+    found = {one["check"]: one for one in await asyncio.to_thread(doctor.run, tmp_path)}["database"]
+    assert (found["state"], "0001_roles" in found["finding"]) == ("note", True)
+    assert await fetch(empty_database, "select from pg_class where relname = 'schema_migrations'") == []
 
 
 @pytest.mark.requirement("P3")

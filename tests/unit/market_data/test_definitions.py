@@ -111,6 +111,25 @@ async def test_definitions_of_a_delisted_instrument_stay_without_trading(stage):
     assert not (await stage.context.instrument(BTC.id)).trading
 
 
+async def test_definitions_notice_what_was_delisted_while_nobody_looked(stage):
+    await fetch_and_store(stage)
+    stage.source.instruments = {}  # as after a restart
+    stage.exchange.instruments = [ETH]
+    await stage.definitions.fetch(stage.source)
+    assert not (await stage.context.instrument(BTC.id)).trading
+    assert (await stage.stored())[BTC.id][0] == 2
+    stage.exchange.instruments = [BTC, ETH]
+    await fetch_and_store(stage)
+    assert (await stage.context.instrument(BTC.id)).trading
+
+
+async def test_definitions_of_other_markets_are_left_alone(stage):
+    other = replace(BTC, id="BINANCE:BTC/USDT:USDT", kind="linear", settle="USDT")
+    await stage.definitions.store([other])
+    await stage.definitions.fetch(stage.source)
+    assert (await stage.context.instrument(other.id)).trading
+
+
 async def test_definitions_pass_over_what_no_order_may_name(stage):
     stage.exchange.instruments = [BTC, replace(spot(), base="币安人生", native_symbol="币安人生USDT")]
     await stage.definitions.fetch(stage.source)

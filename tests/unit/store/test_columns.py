@@ -61,5 +61,5 @@ def test_balance_columns_hold_the_state_after_the_plan():
     plan = Plan(Facts())
     for each in made:
         plan.admit(each)
-    tenants, accounts, assets, totals, *_ = balance_columns(made, plan.balances)
-    assert (tenants, accounts, assets, totals) == ([TENANT] * 2, [ACCOUNT] * 2, ["USDT", "BTC"], [6, 2])
+    tenants, accounts, assets, totals, *_ = balance_columns(made, plan.balances, {})
+    assert (tenants, accounts, assets, totals) == ([TENANT] * 2, [ACCOUNT] * 2, ["BTC", "USDT"], [2, 6])

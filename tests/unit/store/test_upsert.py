@@ -23,20 +23,21 @@ def order(number: int, version: int, **values: object) -> Row:
 def test_rows_with_the_same_columns_share_a_statement():
     made = list(upserts(checked(order(1, 1, status="a"), order(2, 1, status="b"))))
     assert len(made) == 1
-    assert ["a", "b"] in made[0][1]
+    assert ["a", "b"] in made[0].values
 
 
 def test_of_two_rows_for_one_key_the_newer_is_written():
-    ((_, values),) = upserts(checked(order(1, 2, status="new"), order(1, 1, status="old")))
+    ((_, _, values),) = upserts(checked(order(1, 2, status="new"), order(1, 1, status="old")))
     assert ["new"] in values
     rows = [Row("state", {"store": "s", "key": "k", "etag": etag}) for etag in ("1", "2")]
-    ((_, values),) = upserts(checked(*rows))
+    ((_, _, values),) = upserts(checked(*rows))
     assert ["2"] in values
 
 
 def test_other_columns_for_one_key_wait_for_their_turn():
     made = list(upserts(checked(order(1, 1, status="a"), order(1, 2, reason="b"), order(1, 3, status="c"))))
-    texts = [text for text, _ in made]
+    texts = [text for _, text, _ in made]
+    assert [upsert.wave for upsert in made] == [0, 1, 2]
     assert len(texts) == 3
     assert texts[0] == texts[2] != texts[1]
 
@@ -86,7 +87,7 @@ def test_statements_end_where_single_writes_end(rows: list[Row]):
     for row in made:
         apply(one_by_one, row)
     tables = {row.table.name: row.table for row in made}
-    for text, columns in upserts(made):
+    for _, text, columns in upserts(made):
         table = tables[text.split()[2]]
         names = [name.strip(' "') for name in text.split("(", 1)[1].split(")", 1)[0].split(",")]
         keys = set()

@@ -11,6 +11,7 @@ from patriot.domain.errors import InvalidValue
 from patriot.store import writer as module
 from patriot.store.api import StoreUnavailable, VersionConflict
 from patriot.store.batch import Entry, Outcome
+from patriot.store.known import Known
 from patriot.store.writer import Limits, Writer
 from tests.store_samples import append, commit, stream
 
@@ -41,7 +42,8 @@ class Batch:
     made: list["Batch"]
     running: asyncio.Event
 
-    def __init__(self, entries: Sequence[Entry], published: Sequence[int] = ()) -> None:
+    def __init__(self, entries: Sequence[Entry], published: Sequence[int], known: Known) -> None:
+        del known
         self.entries, self.published = entries, published
         self.outcomes: list[Outcome] = []
         self.committing = False

@@ -18,6 +18,10 @@ from schemas.risk_commands import Authority, SetLimits
 from schemas.risk_events import LevelEvent
 from schemas.risk_queries import LevelView
 
+_ID, _NAME = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[A-Za-z0-9 ._@-]{1,64}"
+OWN = f"^(user|(account:)?{_ID}|strategy:{_NAME})$"
+MANAGED = f"^(tenant|(user|account):{_ID}|strategy:{_NAME})$"
+
 
 class Named(NamedTuple):
     """A level, on whose word it is changed, and the user whom it concerns, if it is one."""
@@ -88,6 +92,11 @@ async def _change(
     answer = await context.decide(propose)
     Risk.of(context.runtime).forget_all_limits()
     return answer
+
+
+async def shown(named: Named, context: RequestContext) -> LevelView:
+    loaded = await context.load(LEVEL, level_id(named.scope))
+    return view(loaded.state or Level(named.scope))
 
 
 def view(level: Level) -> LevelView:

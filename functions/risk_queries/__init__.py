@@ -1,0 +1,1 @@
+"""Read how limits stand and how accounts stand under them."""

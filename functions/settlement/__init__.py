@@ -1,0 +1,1 @@
+"""Deposits, withdrawals, transfers between accounts."""
