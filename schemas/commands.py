@@ -187,6 +187,13 @@ class LinkAccount(Message):
         return self
 
 
+class RotateCredentials(Message):
+    """Other credentials for a live account, from now on."""
+
+    api_key: Annotated[str, Field(min_length=8, max_length=512)]
+    api_secret: Annotated[str, Field(min_length=8, max_length=8192)]
+
+
 class FundAccount(Message):
     """Put paper money into a paper account."""
 

@@ -5,200 +5,83 @@ In-process paper trading has no socket: the venue's adapter tells its order stat
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import structlog
 
 from feeds.account_data.breaker import Breaker
-from feeds.account_data.reconcile import Reconciliation
-from feeds.account_data.streams import Line, Stream, Structure, silence_seconds
-from patriot.domain import reporting
-from patriot.domain.order import Order
-from patriot.domain.order_commands import order_id_of
-from patriot.domain.venue import OrderRef, OrderState, VenueAdapter
-from patriot.runtime.aggregates import ORDER
+from feeds.account_data.desk import Desk
+from feeds.account_data.streams import FEED
+from patriot.domain.venue import OrderState
 from patriot.runtime.context import RequestContext
-from patriot.runtime.edge import user_context
 from patriot.runtime.function import Context, Feed
 from patriot.runtime.ports import Runtime
-from patriot.store.api import Query
-from patriot.venues.reading import Unreadable, balances, execution, order_state
-from schemas.events import AccountBalanceAdjusted, AccountDeactivated, AccountLinked
-from schemas.reports import BalanceReport, VenueBalance, VenueReport
+from patriot.store.api import Query, StoreUnavailable
+from schemas.events import AccountBalanceAdjusted, AccountCredentialsRotated, AccountDeactivated, AccountLinked
 from schemas.topics import ACCOUNT_EVENTS
 
-COMPARE_SECONDS = 30.0
-UNPROVED_SECONDS = 2.0
 LOOK_SECONDS = 0.2
-ENDS = frozenset({"cancelled", "expired"})
+LEASE_SECONDS = 30.0
 
 log = structlog.get_logger()
 
-feed = Feed("account-data", publishes=(AccountBalanceAdjusted,), trades=True)
-
-
-class Desk:
-    """Everything of one account: its streams, its comparisons."""
-
-    def __init__(self, account: Mapping[str, Any], adapter: VenueAdapter, runtime: Runtime, breaker: Breaker) -> None:
-        self.account = account
-        self._breaker = breaker
-        self._adapter = adapter
-        self._runtime = runtime
-        self._context = user_context(runtime, feed.name, account["tenant_id"], account["user_id"])
-        self._reconciliation = Reconciliation(account, adapter, self._context)
-        self._comparing = asyncio.Lock()
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def start(self) -> None:
-        connections = getattr(self._adapter, "connections", None)
-        jobs = [self._compare()]
-        if connections is not None:
-            streams = connections.dialect_of(self.account["exchange"]).streams
-            jobs += [self._stream(connections, kinds).run() for kinds in streams]
-        self._tasks = [asyncio.create_task(job) for job in jobs]
-
-    async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        forget = getattr(self._adapter, "forget", None)
-        if forget is not None:
-            await forget(self.account["id"])
-
-    # --- comparing ---
-    async def _compare(self) -> None:
-        """Orders without proof every two seconds, everything every half minute."""
-        clock, next_whole = self._runtime.clock, 0.0
-        while True:
-            if clock.monotonic() >= next_whole:
-                await self.opened()
-                next_whole = clock.monotonic() + COMPARE_SECONDS
-            else:
-                await self._attempt(self._reconciliation.unproved)
-            await clock.sleep(UNPROVED_SECONDS)
-
-    async def opened(self) -> None:
-        """A stream has (re)connected, or it is time: compare everything."""
-        await self._attempt(self._reconciliation.everything)
-
-    async def _attempt(self, compare: Callable[[], Awaitable[object]]) -> None:
-        """One comparison at a time. One that fails is made again soon, and ends no stream."""
-        async with self._comparing:
-            try:
-                await compare()
-            except Exception:
-                log.exception("comparison failed", account_id=str(self.account["id"]))
-
-    # --- hearing ---
-    def _stream(self, connections: Any, kinds: str) -> Stream:
-        dialect = connections.dialect_of(self.account["exchange"])
-        line = Line(
-            venue=self.account["exchange"],
-            open=partial(connections.open, self.account["id"], kinds),
-            told_order=dialect.told_order,
-            told_trade=dialect.told_trade,
-            silence_seconds=silence_seconds,
-            breaker=self._breaker,
-            stale_seconds=self._runtime.settings.staleness_seconds,
-        )
-        return Stream(line, self, self._runtime.clock, self._runtime.random)
-
-    async def state(self, state: OrderState) -> None:
-        """What an order's state proves."""
-        order_id = order_id_of(state.ref.client_order_id)
-        if order_id is None:
-            log.warning("order that is not ours", client_order_id=state.ref.client_order_id)
-            return
-        context = self._context.fresh()
-        loaded = await context.load(ORDER, order_id)
-        if loaded.state is None:
-            return
-        if state.status in ENDS and not _tells_fills(state, loaded.state):
-            await self._reconciliation.resolve(order_id)  # an end is told after the fills before it, not without them
-            return
-        await context.publish_reports(self.account["user_id"], reporting.of_state(loaded.state, state, "stream"))
-
-    async def order(self, order: Structure) -> None:
-        """An order as ccxt tells it. What cannot be read is asked for at the next comparison."""
-        name, symbol = str(order.get("clientOrderId") or ""), order.get("symbol")
-        ref = OrderRef(self.account["id"], f"{self.account['exchange']}:{symbol}", name, str(order.get("id") or ""))
-        try:
-            await self.state(order_state(ref, order))
-        except Unreadable as error:
-            log.warning("order update not read", reason=str(error))
-
-    async def trade(self, trade: Structure) -> None:
-        """An execution as ccxt tells it; the order's name stands in the venue's own message."""
-        name = _client_order_id(trade)
-        order_id = order_id_of(name)
-        if order_id is None:
-            log.warning("trade of an order that is not ours", client_order_id=name)
-            return
-        try:
-            fill = execution(trade)
-        except Unreadable as error:
-            log.warning("trade not read", reason=str(error))
-            return
-        report = VenueReport(
-            account_id=self.account["id"],
-            outcome="fill",
-            source="stream",
-            order_id=order_id,
-            client_order_id=name,
-            venue_order_id=str(trade.get("order") or ""),
-            instrument=f"{self.account['exchange']}:{trade['symbol']}",
-            execution=fill,
-            venue_time=fill.time,
-        )
-        await self._context.fresh().publish_reports(self.account["user_id"], [report])
-
-    async def balance(self, balance: Structure) -> None:
-        """Balances as ccxt tells them; what comes without the free part waits for the next comparison."""
-        free = {asset: amount for asset, amount in (balance.get("free") or {}).items() if amount is not None}
-        totals = {asset: amount for asset, amount in (balance.get("total") or {}).items() if asset in free}
-        if not totals:
-            return
-        try:
-            told = balances({"total": totals, "free": free})
-        except Unreadable as error:
-            log.warning("balance update not read", reason=str(error))
-            return
-        report = BalanceReport(
-            account_id=self.account["id"],
-            user_id=self.account["user_id"],
-            exchange=self.account["exchange"],
-            balances=tuple(
-                VenueBalance(asset=one.asset, total=one.total, available=one.available) for one in told.values()
-            ),
-            complete=False,
-            source="stream",
-            as_of=self._context.now(),
-        )
-        await self._context.fresh().publish_reports(self.account["user_id"], [report])
+feed = Feed(FEED, publishes=(AccountBalanceAdjusted,), trades=True)
 
 
 class Desks:
-    """The desks of this process, by account."""
+    """The desks of this process, by account. Over all processes an account has one: with who holds its lease."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._desks: dict[UUID, Desk] = {}
+        self._keepers: dict[UUID, asyncio.Task[None]] = {}
         self._breakers: dict[str, Breaker] = {}
 
-    async def open(self, account: Mapping[str, Any]) -> None:
-        """Open the account's desk once its route is there; again is harmless."""
-        if account["id"] in self._desks:
-            return
+    def open(self, account: Mapping[str, Any]) -> None:
+        """Open the account's desk once its route is there and nobody else has it; again is harmless."""
+        if account["id"] not in self._keepers:
+            self._keepers[account["id"]] = asyncio.create_task(self._keep(account), name=f"desk {account['id']}")
+
+    async def _keep(self, account: Mapping[str, Any]) -> None:
         while account["mode"] not in self._runtime.venues:
             await self._runtime.clock.sleep(LOOK_SECONDS)
-        if account["id"] not in self._desks:
-            adapter, breaker = self._runtime.venues[account["mode"]], self._breaker(account)
-            desk = self._desks[account["id"]] = Desk(account, adapter, self._runtime, breaker)
-            desk.start()
+        if self._runtime.states.alone:
+            self._start(account)
+        else:
+            await self._keep_leased(account)
+
+    async def _keep_leased(self, account: Mapping[str, Any]) -> None:
+        """A desk for as long as the lease is ours; whoever stops gives it back."""
+        clock, leases, lease = self._runtime.clock, self._runtime.leases, None
+        try:
+            while True:
+                try:
+                    lease = await leases.acquire(f"{feed.name}:{account['id']}", LEASE_SECONDS)
+                except StoreUnavailable:  # what we have may last until the store answers again
+                    lease = lease if lease is not None and clock.now() < lease.expires_at else None
+                if lease is None:
+                    await self._stop(account["id"])
+                elif account["id"] not in self._desks:
+                    self._start(account)
+                await clock.sleep(LEASE_SECONDS / 3)
+        finally:
+            await self._stop(account["id"])
+            if lease is not None:
+                with suppress(StoreUnavailable):
+                    await leases.release(lease)
+
+    def _start(self, account: Mapping[str, Any]) -> None:
+        adapter, breaker = self._runtime.venues[account["mode"]], self._breaker(account)
+        desk = self._desks[account["id"]] = Desk(account, adapter, self._runtime, breaker)
+        desk.start()
+
+    async def _stop(self, account_id: UUID) -> None:
+        desk = self._desks.pop(account_id, None)
+        if desk is not None:
+            await desk.stop()
 
     def _breaker(self, account: Mapping[str, Any]) -> Breaker:
         """One for all connections to one venue."""
@@ -206,13 +89,14 @@ class Desks:
         return self._breakers.setdefault(place, Breaker(self._runtime.clock.monotonic))
 
     async def close(self, account_id: UUID) -> None:
-        desk = self._desks.pop(account_id, None)
-        if desk is not None:
-            await desk.stop()
+        keeper = self._keepers.pop(account_id, None)
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+        await self._stop(account_id)
 
     async def close_all(self) -> None:
-        for account_id in list(self._desks):
-            await self.close(account_id)
+        await asyncio.gather(*map(self.close, list(self._keepers)))
 
     def tell(self, state: OrderState) -> None:
         """The in-process venue's private stream."""
@@ -230,7 +114,7 @@ async def run(context: RequestContext) -> None:
     try:
         rows = await runtime.store.find(Query("user_accounts", None, {"is_active": True}, limit=100_000))
         for row in rows:
-            await desks.open(row)
+            desks.open(row)
         await asyncio.Event().wait()
     finally:
         listening.cancel()
@@ -251,8 +135,16 @@ async def _listen(runtime: Runtime, desks: Desks) -> None:
 async def link(event: AccountLinked, context: Context) -> None:
     desks = context.runtime.local.get(feed.name)
     if isinstance(desks, Desks):
-        account = await context.account(event.account_id)
-        context.runtime.spawn(partial(desks.open, account)(), f"open account {event.account_id}")
+        desks.open(await context.account(event.account_id))
+
+
+@feed.on(ACCOUNT_EVENTS, AccountCredentialsRotated)
+async def reconnect(event: AccountCredentialsRotated, context: Context) -> None:
+    """A new connection, with what the vault holds now."""
+    desks = context.runtime.local.get(feed.name)
+    if isinstance(desks, Desks):
+        await desks.close(event.account_id)
+        desks.open(await context.account(event.account_id))
 
 
 @feed.on(ACCOUNT_EVENTS, AccountDeactivated)
@@ -260,18 +152,6 @@ async def unlink(event: AccountDeactivated, context: Context) -> None:
     desks = context.runtime.local.get(feed.name)
     if isinstance(desks, Desks):
         await desks.close(event.account_id)
-
-
-def _tells_fills(state: OrderState, order: Order) -> bool:
-    """Whether everything that is filled is known, or told along."""
-    new = sum(one.quantity for one in state.executions if one.trade_id not in order.trade_ids)
-    return order.filled_quantity + new >= state.filled_quantity
-
-
-def _client_order_id(trade: Structure) -> str:
-    info = trade.get("info")
-    told = info if isinstance(info, Mapping) else {}
-    return str(trade.get("clientOrderId") or told.get("c") or told.get("orderLinkId") or "")
 
 
 app = feed.app

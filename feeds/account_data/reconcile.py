@@ -22,6 +22,7 @@ from patriot.domain.venue import OrderRef, OrderState, Unknown, VenueAdapter
 from patriot.runtime.aggregates import ACCOUNT, ORDER
 from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Change, Proposal
+from patriot.telemetry.metrics import metrics
 from schemas.reports import BalanceReport, VenueBalance, VenueReport
 
 UNPROVED = ("submitted", "unknown")
@@ -47,6 +48,7 @@ class Reconciliation:
         self._adapter = adapter
         self._context = context
         self._seen: dict[str, tuple[Difference, float]] = {}
+        self._foreign: set[str] = set()
 
     async def orders(self) -> int:
         """Resolve what differs; returns how many were asked about."""
@@ -134,6 +136,7 @@ class Reconciliation:
             return Proposal([Change(loaded, adjust(loaded.state, asset, booked, at_venue, "reconciliation"))], None)
 
         await self._context.decide(propose)
+        metrics.balance_adjustments(self._account["exchange"]).inc()
 
     async def _open_rows(self, statuses: tuple[str, ...]) -> list[Mapping[str, Any]]:
         where = {"account_id": self._account_id, "status": list(statuses)}
@@ -167,7 +170,9 @@ class Reconciliation:
         await self._context.publish_reports(self._account["user_id"], [report])
 
     def _report_foreign(self, known: Mapping[str, OrderState]) -> None:
-        foreign = [name for name in known if order_id_of(name) is None]
+        foreign = {name for name in known if order_id_of(name) is None}
+        metrics.foreign_orders(self._account["exchange"]).inc(len(foreign - self._foreign))
+        self._foreign = foreign
         if foreign:
             log.warning("orders at the venue that are not ours", account_id=str(self._account_id), count=len(foreign))
 

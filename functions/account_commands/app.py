@@ -1,20 +1,23 @@
-"""Link and deactivate exchange accounts. Rule: credentials go into the vault, never into an event or a log."""
+"""Link and deactivate exchange accounts, rotate their credentials.
+
+Rule: credentials go into the vault, never into an event or a log.
+"""
 
 import secrets
 from uuid import UUID
 
-from patriot.domain.account import Account
+from patriot.domain.account import Account, rotate_credentials
 from patriot.runtime.aggregates import ACCOUNT
 from patriot.runtime.credentials import seal
 from patriot.runtime.decision import Change, Loaded, Proposal
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import not_found
 from patriot.store.api import GuardChange, Row
-from schemas.commands import LinkAccount
-from schemas.events import AccountDeactivated, AccountLinked
+from schemas.commands import LinkAccount, RotateCredentials
+from schemas.events import AccountCredentialsRotated, AccountDeactivated, AccountLinked
 from schemas.queries import AccountView
 
-function = Function("account-commands", publishes=(AccountLinked, AccountDeactivated))
+function = Function("account-commands", publishes=(AccountLinked, AccountCredentialsRotated, AccountDeactivated))
 
 
 @function.post("/accounts", status_code=201, needs="accounts:manage", idempotent=True)
@@ -38,6 +41,23 @@ async def link(command: LinkAccount, context: Context) -> AccountView:
         return Proposal([Change(loaded, [event])], _view(command, account_id), rows=[Row("user_accounts", row)])
 
     return await context.decide(propose)
+
+
+@function.post("/accounts/{account_id}/credentials", needs="accounts:manage", idempotent=True)
+async def rotate(account_id: UUID, command: RotateCredentials, context: Context) -> AccountView:
+    """Take other credentials for a live account. Its connections are opened anew with them."""
+    sealed = seal(context, account_id, command.api_key, command.api_secret)
+
+    async def propose() -> Proposal[AccountView]:
+        loaded = await _own(account_id, context)
+        assert loaded.state is not None
+        events = rotate_credentials(loaded.state)
+        row = {"id": account_id, **sealed, "updated_at": context.now(), "stream_version": loaded.version + 1}
+        return Proposal([Change(loaded, events)], _view_of(loaded.state), rows=[Row("user_accounts", row)])
+
+    answer = await context.decide(propose)
+    context.runtime.references.forget_account(context.tenant_id, account_id)
+    return answer
 
 
 @function.delete("/accounts/{account_id}", needs="accounts:manage", idempotent=True)

@@ -8,6 +8,7 @@ from uuid import UUID
 from patriot.domain.errors import InvalidTransition
 from schemas.events import (
     AccountBalanceAdjusted,
+    AccountCredentialsRotated,
     AccountDeactivated,
     AccountFunded,
     AccountLinked,
@@ -63,6 +64,15 @@ def fold_user(user: User | None, event: Event, _version: int, _when: datetime) -
             return replace(user, base_currency=event.base_currency)
         case _:
             return user
+
+
+def rotate_credentials(account: Account) -> list[Event]:
+    """Raises InvalidTransition for paper or inactive accounts."""
+    if account.mode == "paper":
+        raise InvalidTransition("a paper account has no credentials of an exchange")
+    if not account.active:
+        raise InvalidTransition("the account is not active")
+    return [AccountCredentialsRotated(account_id=account.account_id, user_id=account.user_id)]
 
 
 def fund(account: Account, asset: str, amount: Decimal) -> list[Event]:

@@ -12,7 +12,8 @@ from decimal import (
     DivisionByZero,
     InvalidOperation,
     Overflow,
-    localcontext,
+    getcontext,
+    setcontext,
 )
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -33,8 +34,14 @@ def exact(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Resu
 
     @wraps(function)
     def run(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-        with localcontext(EXACT):
+        before = getcontext()
+        if before is EXACT:  # one exact function calls another
             return function(*args, **kwargs)
+        setcontext(EXACT)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            setcontext(before)
 
     return run
 

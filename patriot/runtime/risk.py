@@ -64,15 +64,14 @@ class Activity:
     """What one account has sent through this process in the last seconds."""
 
     orders: deque[Sent] = field(default_factory=deque)
+    creates: deque[float] = field(default_factory=deque)
     cancels: deque[float] = field(default_factory=deque)
 
     def orders_last_second(self, now: float) -> int:
-        return sum(sent.at > now - 1 for sent in self.orders)
+        return _last_second(self.creates, now)
 
     def cancels_last_second(self, now: float) -> int:
-        while self.cancels and self.cancels[0] <= now - 1:
-            self.cancels.popleft()
-        return len(self.cancels)
+        return _last_second(self.cancels, now)
 
     def since_same(self, order: CreateOrder, now: float) -> float | None:
         terms = _terms(order)
@@ -82,6 +81,13 @@ class Activity:
         while self.orders and self.orders[0].at <= now - kept_seconds:
             self.orders.popleft()
         self.orders.append(Sent(_terms(order), now))
+        self.creates.append(now)
+
+
+def _last_second(times: deque[float], now: float) -> int:
+    while times and times[0] <= now - 1:
+        times.popleft()
+    return len(times)
 
 
 def _terms(order: CreateOrder) -> tuple[object, ...]:

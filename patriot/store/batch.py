@@ -62,6 +62,7 @@ class Batch:
         self._published = published
         self._facts = Facts()
         self._plan = Plan(self._facts)
+        self._upserts: Sequence[Upsert] = ()
         self.committing = False
         self.outcomes: list[Outcome] = []
 
@@ -111,7 +112,10 @@ class Batch:
             return False
         self._facts = facts
         facts.guards = expected_guards(self._commits)
-        return len(self._admitted()) == len(self._entries) and not any(one.wave for one in _rows(self._entries))
+        if len(self._admitted()) < len(self._entries):
+            return False
+        self._upserts = _upserts(self._entries)
+        return not any(upsert.wave for upsert in self._upserts)
 
     async def _write_at_once(self, connection: Connection) -> None:
         """The statement is its own transaction: one round trip."""
@@ -128,8 +132,9 @@ class Batch:
         await self._begin(connection, guarded=bool(keys.guards))
         await self._lock(connection, keys)
         accepted = await self._admit(connection, look_up=look_up)
+        self._upserts = _upserts(accepted)
         position = await _write(connection, list(self._parts(accepted)))
-        for upsert in _rows(accepted):
+        for upsert in self._upserts:
             if upsert.wave:
                 await connection.execute(upsert.text, *upsert.values)
         self.committing = True
@@ -207,7 +212,7 @@ class Batch:
         self._facts.answers = {(row[0], row[1], row[2], row[3]): IdempotencyRecord(*row[1:]) for row in rows}
 
     def _parts(self, accepted: Sequence[Entry]) -> Iterator[_Values]:
-        """What the accepted entries write beside rows. The events come first: theirs is the answer."""
+        """What the accepted entries write at once. The events come first: their position is the answer."""
         commits, plan = [entry.commit for entry in accepted], self._plan
         if events := event_columns(commits, plan.follows):
             yield sql.EVENTS, (commits[0].publish, *events, len(events[0]))
@@ -225,7 +230,7 @@ class Batch:
         if plan.balances:
             balances = balance_columns(commits, plan.balances, self._facts.balances)
             yield sql.BALANCES, (*balances, len(balances[0]))
-        for number, upsert in enumerate(_rows(accepted)):
+        for number, upsert in enumerate(self._upserts):
             if not upsert.wave:
                 yield sql.Part(f"rows_{number} as ({upsert.text})"), upsert.values
 
@@ -237,8 +242,8 @@ class Batch:
                     position += len(append.events)
 
 
-def _rows(entries: Sequence[Entry]) -> Iterator[Upsert]:
-    return upserts([row for entry in entries for row in entry.rows])
+def _upserts(entries: Sequence[Entry]) -> Sequence[Upsert]:
+    return list(upserts([row for entry in entries for row in entry.rows]))
 
 
 async def _write(connection: Connection, parts: Sequence[_Values]) -> int:

@@ -75,6 +75,13 @@ class Metrics:
             "dead_letters_total", "Messages given up after all attempts", "topic", "consumer"
         )
 
+        self._balance_adjustments = self._counter(
+            "balance_adjustments_total", "Differences to the venue's balance that were posted", "venue"
+        )
+        self._foreign_orders = self._counter(
+            "foreign_orders_total", "Orders seen at a venue that the platform has not placed", "venue"
+        )
+
     def http(self, service: str, method: str, route: str, status: int) -> HttpHandle:
         """`route` is the template ("/orders/{order_id}"), "unmatched" where there is none; never the path itself."""
         handle: HttpHandle | None = self._handles.get((service, method, route, status))
@@ -114,6 +121,12 @@ class Metrics:
 
     def dead_letters(self, topic: str, consumer: str) -> Counter:
         return self._bound(self._dead_letters, topic, consumer)
+
+    def balance_adjustments(self, venue: str) -> Counter:
+        return self._bound(self._balance_adjustments, venue)
+
+    def foreign_orders(self, venue: str) -> Counter:
+        return self._bound(self._foreign_orders, venue)
 
     def exposition(self, accept: str = "") -> tuple[str, bytes]:
         """Content type and body of the metrics page; with exemplars for those who accept OpenMetrics."""

@@ -95,6 +95,7 @@ BODIES: dict[str, Any] = {
     "/orders/{order_id}": {"quantity": "0.02"},
     "/accounts": {"exchange": "BINANCE"},
     "/accounts/{account_id}/funds": {"asset": "USDT", "amount": "1"},
+    "/accounts/{account_id}/credentials": {"api_key": "k" * 16, "api_secret": "s" * 16},
     "/risk/limits/{scope}": {"maximum_open_orders": 1},
     "/risk/tenant-limits/{scope}": {"maximum_open_orders": 1},
     "/risk/platform-limits": {"maximum_open_orders": 1},

@@ -1,82 +1,106 @@
-"""What a private stream tells becomes reports; an end is never told before the fills that came before it."""
+"""One desk for each account over all processes, and a new one where its credentials change."""
 
-from decimal import Decimal
+import asyncio
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from feeds.account_data.app import Desk
-from feeds.account_data.breaker import Breaker
-from patriot.domain.venue import OrderRef, OrderState
-from patriot.store.api import Query
-from schemas.reports import Execution
-from tests.support.host import PERPETUAL, Client, define, running_host, set_price, until_idle
+from feeds.account_data import app
+from feeds.account_data.app import Desks
+from patriot.runtime.clock import SystemClock
+from patriot.runtime.credentials import open_credentials
+from patriot.runtime.embedded import Host
+from patriot.store.api import Query, StoreUnavailable
+from patriot.store.memory import MemoryStore
+from tests.support.host import Client, running_host
 from tests.support.venues import RestingVenue
 
-FILL = Execution(
-    trade_id="t1",
-    price=Decimal(60_000),
-    quantity=Decimal("0.001"),
-    fee=Decimal("0.03"),
-    fee_asset="USDT",
-    liquidity="taker",
-)
+SHARED: dict[str, Any] = {"database_url": "postgresql://shared", "feeds": ("account-data",)}
+KEYS = {"api_key": "the first key", "api_secret": "the first secret"}
 
 
-class Told(RestingVenue):
-    """Answers a question with the state that the test gives."""
+class Forgetful(RestingVenue):
+    def __init__(self) -> None:
+        super().__init__()
+        self.forgotten: list[UUID] = []
 
-    state: OrderState | None = None
-
-    async def query(self, ref):
-        return self.state or await super().query(ref)
+    async def forget(self, account_id: UUID) -> None:
+        self.forgotten.append(account_id)
 
 
-@pytest.fixture
-async def desk():
+def desks(host: Host) -> Any:
+    found = host.runtime.local.get("account-data")
+    return found._desks if isinstance(found, Desks) else {}
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not reached():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "LEASE_SECONDS", 0.3)
+
+
+async def test_account_has_one_desk_over_all_processes_and_the_next_takes_it_over() -> None:
+    store = MemoryStore(SystemClock().now)
+    async with running_host(store, **SHARED) as first:
+        first.runtime.venues["paper"] = RestingVenue()
+        account = UUID(await (await Client(first).register("ada")).paper_account(USDT="1000"))
+        await until(lambda: account in desks(first))
+        async with running_host(store, **SHARED) as second:
+            second.runtime.venues["paper"] = RestingVenue()
+            await until(lambda: "account-data" in second.runtime.local)
+            for _ in range(5):
+                await asyncio.sleep(0.1)
+                assert (account in desks(first), account in desks(second)) == (True, False)
+            await first.runtime.local["account-data"].close_all()  # type: ignore[attr-defined]
+            await until(lambda: account in desks(second))
+
+
+async def test_desk_closes_when_the_store_is_gone_for_longer_than_the_lease() -> None:
+    async with running_host(**SHARED) as host:
+        host.runtime.venues["paper"] = RestingVenue()
+        account = UUID(await (await Client(host).register("ada")).paper_account(USDT="1000"))
+        await until(lambda: account in desks(host))
+
+        async def gone(*_: object) -> None:
+            raise StoreUnavailable("gone")
+
+        acquire, host.runtime.leases.acquire = host.runtime.leases.acquire, gone  # type: ignore[method-assign]
+        await until(lambda: account not in desks(host))
+        host.runtime.leases.acquire = acquire  # type: ignore[method-assign]
+        await until(lambda: account in desks(host))
+
+
+async def test_rotated_credentials_lie_in_the_vault_and_open_a_new_connection() -> None:
     async with running_host(feeds=("account-data", "relay")) as host:
-        venue = host.runtime.venues["paper"] = Told()
-        await define(host.runtime.store, PERPETUAL)
-        await set_price(host, PERPETUAL.id, "60000", "60000.1")
+        venue = host.runtime.venues["live"] = Forgetful()
         user = await Client(host).register("ada")
-        account = await user.paper_account(USDT="1000")
-        body = {"account_id": account, "instrument": PERPETUAL.id, "side": "buy", "quantity": "0.002", "price": "60000"}
-        receipt = await user.json("POST", "/orders", body, 201)
-        await until_idle(host)
-        (row,) = await host.runtime.store.find(Query("user_accounts", None, {"id": UUID(account)}))
-        desk = Desk(row, venue, host.runtime, Breaker(host.runtime.clock.monotonic))
-        ref = OrderRef(UUID(account), PERPETUAL.id, receipt["client_order_id"], "v1")
-
-        async def order() -> dict:
-            await until_idle(host)
-            return await user.json("GET", f"/orders/{receipt['order_id']}")
-
-        yield desk, venue, ref, order
-
-
-def ended(ref: OrderRef, *executions: Execution) -> OrderState:
-    return OrderState(ref, "cancelled", "buy", Decimal("0.002"), Decimal("0.001"), Decimal(60_000), executions)
+        linked = await user.json("POST", "/accounts", {"exchange": "BINANCE", "mode": "live", **KEYS}, 201)
+        account = UUID(linked["account_id"])
+        await until(lambda: account in desks(host))
+        before = desks(host)[account]
+        path = f"/accounts/{account}/credentials"
+        await user.json("POST", path, {"api_key": "another key", "api_secret": "another secret"})
+        await until(lambda: desks(host).get(account) not in {None, before})
+        assert venue.forgotten == [account]
+        (row,) = await host.runtime.store.find(Query("user_accounts", None, {"id": account}))
+        secrets = open_credentials(host.runtime.access.vault, row)
+        assert [one.reveal() for one in secrets] == ["another key", "another secret"]
+        told = [event async for event in host.runtime.store.read(kinds=("account",))]
+        assert [event.type for event in told] == ["account.linked", "account.credentials_rotated"]
+        assert b"another" not in told[-1].data
 
 
-@pytest.mark.requirement("P6", "P9")
-async def test_end_that_comes_before_its_fills_is_asked_about(desk):
-    desk, venue, ref, order = desk
-    venue.state = ended(ref, FILL)
-    await desk.state(ended(ref))
-    told = await order()
-    assert (told["status"], told["filled_quantity"], told["reason"]) == ("cancelled", "0.001", "")
-
-
-@pytest.mark.requirement("P6", "P9")
-async def test_end_with_its_fills_is_told_as_it_is(desk):
-    desk, venue, ref, order = desk
-    venue.state = OrderState(ref, "open", "buy", Decimal("0.002"), Decimal(0), Decimal(60_000))
-    await desk.state(ended(ref, FILL))
-    told = await order()
-    assert (told["status"], told["filled_quantity"]) == ("cancelled", "0.001")
-
-
-async def test_order_that_is_not_ours_is_left_alone(desk):
-    desk, _, ref, order = desk
-    await desk.state(ended(OrderRef(ref.account_id, ref.instrument, "web_abc", "v9")))
-    assert (await order())["status"] == "accepted"
+async def test_credentials_of_paper_and_foreign_accounts_are_not_rotated() -> None:
+    async with running_host() as host:
+        ada = await Client(host).register("ada")
+        account = await ada.paper_account(USDT="1000")
+        path = f"/accounts/{account}/credentials"
+        assert (await ada.call("POST", path, KEYS)).status == 409
+        assert (await (await Client(host).register("eve")).call("POST", path, KEYS)).status == 404

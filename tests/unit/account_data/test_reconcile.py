@@ -11,6 +11,7 @@ from feeds.account_data.reconcile import LASTING_SECONDS, Reconciliation
 from patriot.domain.venue import OrderRef, OrderState, Unknown, VenueBalanceState
 from patriot.runtime.edge import user_context
 from patriot.store.api import Query
+from patriot.telemetry.metrics import metrics
 from tests.support.host import PERPETUAL, Client, define, running_host, set_price, until_idle
 from tests.support.venues import RestingVenue
 
@@ -76,8 +77,10 @@ async def test_difference_is_posted_only_when_it_lasts(world, monkeypatch):
     await check.everything()
     assert await world.total() == 1000
     skip_time(world, monkeypatch, LASTING_SECONDS + 1)
+    before = counted("balance_adjustments_total")
     await check.everything()
     assert await world.total() == Decimal("990.5")
+    assert counted("balance_adjustments_total") == before + 1
     events = await world.user.json("GET", f"/events/{world.account}?kind=account")
     assert events["events"][-1]["type"] == "account.balance_adjusted"
 
@@ -129,6 +132,21 @@ async def test_open_order_that_the_venue_sees_alike_is_not_asked_about(world, mo
     world.venue.open = [OrderState(ref, "open", "buy", Decimal("0.001"), Decimal(0), Decimal(60000))]
     check = await world.reconciliation()
     assert await check.orders() == 0
+
+
+async def test_orders_that_are_not_ours_are_counted_once(world, monkeypatch):
+    await resting(world)
+    monkeypatch.setattr("feeds.account_data.reconcile.SETTLE", timedelta(seconds=-5))
+    by_hand = [OrderRef(UUID(world.account), PERPETUAL.id, name, name) for name in ("web_1", "web_2")]
+    world.venue.open = [OrderState(ref, "open", "buy", Decimal(1), Decimal(0), Decimal(1)) for ref in by_hand]
+    check, before = await world.reconciliation(), counted("foreign_orders_total")
+    await check.orders()
+    await check.orders()
+    assert counted("foreign_orders_total") == before + 2
+
+
+def counted(name: str) -> float:
+    return metrics.registry.get_sample_value(name, {"venue": "BINANCE"}) or 0.0
 
 
 @pytest.mark.requirement("P9")
