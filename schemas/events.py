@@ -311,6 +311,16 @@ class AccountBalanceAdjusted(AccountEvent):
     reason: str
 
 
+class AccountDiverged(AccountEvent):
+    """We and the venue see something differently. What is then done about it stands in the events of its subject."""
+
+    TYPE = "account.diverged"
+    kind: Literal["order", "terms", "fill", "foreign", "balance", "position"]
+    subject: str
+    ours: str
+    theirs: str
+
+
 # --- user ------------------------------------------------------------------------------------------------------------
 class UserRegistered(Event):
     TYPE = "user.registered"

@@ -82,6 +82,23 @@ class AlgorithmKindPage(Message):
     algorithms: tuple[AlgorithmKindView, ...]
 
 
+class DivergenceView(Message):
+    """What we and a venue see differently. `kind`: order, terms, fill, foreign, balance, position."""
+
+    kind: str
+    subject: str
+    ours: str
+    theirs: str
+
+
+class ReconciliationView(Message):
+    """What a comparison with the venue has found; empty: both agree."""
+
+    account_id: UUID
+    divergences: tuple[DivergenceView, ...]
+    as_of: Time
+
+
 class OrderView(Message):
     order_id: UUID
     account_id: UUID

@@ -12,7 +12,16 @@ from pydantic import Field
 from schemas.types import Exchange, InstrumentId, Liquidity, Message, Number, Positive, Side, Time
 
 Outcome = Literal[
-    "accepted", "rejected", "unknown", "fill", "cancelled", "expired", "modified", "modify_rejected", "cancel_rejected"
+    "accepted",
+    "rejected",
+    "unknown",
+    "fill",
+    "cancelled",
+    "expired",
+    "modified",
+    "modify_rejected",
+    "cancel_rejected",
+    "external",
 ]
 Source = Literal["command", "stream", "reconciliation"]
 

@@ -19,8 +19,17 @@ from patriot.domain.venue import OrderState
 from patriot.runtime.context import RequestContext
 from patriot.runtime.function import Context, Feed
 from patriot.runtime.ports import Runtime
+from patriot.runtime.problem import ProblemError
 from patriot.store.api import Query, StoreUnavailable
-from schemas.events import AccountBalanceAdjusted, AccountCredentialsRotated, AccountDeactivated, AccountLinked
+from schemas.events import (
+    AccountBalanceAdjusted,
+    AccountCredentialsRotated,
+    AccountDeactivated,
+    AccountDiverged,
+    AccountLinked,
+    PositionUpdated,
+)
+from schemas.queries import DivergenceView, ReconciliationView
 from schemas.topics import ACCOUNT_EVENTS
 
 LOOK_SECONDS = 0.2
@@ -28,7 +37,7 @@ LEASE_SECONDS = 30.0
 
 log = structlog.get_logger()
 
-feed = Feed(FEED, publishes=(AccountBalanceAdjusted,), trades=True)
+feed = Feed(FEED, publishes=(AccountBalanceAdjusted, AccountDiverged, PositionUpdated), trades=True)
 
 
 class Desks:
@@ -88,6 +97,9 @@ class Desks:
         place = f"{account['mode']} {account['exchange']}"
         return self._breakers.setdefault(place, Breaker(self._runtime.clock.monotonic))
 
+    def desk(self, account_id: UUID) -> Desk | None:
+        return self._desks.get(account_id)
+
     async def close(self, account_id: UUID) -> None:
         keeper = self._keepers.pop(account_id, None)
         if keeper is not None:
@@ -129,6 +141,20 @@ async def _listen(runtime: Runtime, desks: Desks) -> None:
             subscribe(desks.tell)
             return
         await runtime.clock.sleep(LOOK_SECONDS)
+
+
+@feed.post("/accounts/{account_id}/reconcile", needs="accounts:manage", idempotent=True)
+async def reconcile(account_id: UUID, context: Context) -> ReconciliationView:
+    """Compare an account with its venue now, and begin to mend what differs."""
+    account = await context.own_account(account_id)
+    desks = context.runtime.local.get(feed.name)
+    desk = desks.desk(account["id"]) if isinstance(desks, Desks) else None
+    if desk is None:
+        raise ProblemError(503, "not_connected", "the account's venue is not connected here yet; try again")
+    found = await desk.reconcile()
+    return ReconciliationView(
+        account_id=account_id, divergences=tuple(DivergenceView(**one._asdict()) for one in found), as_of=context.now()
+    )
 
 
 @feed.on(ACCOUNT_EVENTS, AccountLinked)

@@ -8,11 +8,12 @@ from typing import Any
 import structlog
 
 from feeds.account_data.breaker import Breaker
+from feeds.account_data.divergence import Divergence
 from feeds.account_data.reconcile import Reconciliation
 from feeds.account_data.streams import FEED, Line, Stream, Structure, silence_seconds
 from patriot.domain import reporting
+from patriot.domain.external import order_id_at_venue
 from patriot.domain.order import Order
-from patriot.domain.order_commands import order_id_of
 from patriot.domain.venue import OrderRef, OrderState, VenueAdapter
 from patriot.runtime.aggregates import ORDER
 from patriot.runtime.edge import user_context
@@ -72,6 +73,11 @@ class Desk:
         """A stream has (re)connected, or it is time: compare everything."""
         await self._attempt(self._reconciliation.everything)
 
+    async def reconcile(self) -> list[Divergence]:
+        """As `opened`, for somebody who waits for the result. Raises what stands in the way."""
+        async with self._comparing:
+            return await self._reconciliation.everything()
+
     async def _attempt(self, compare: Callable[[], Awaitable[object]]) -> None:
         """One comparison at a time. One that fails is made again soon, and ends no stream."""
         async with self._comparing:
@@ -96,13 +102,15 @@ class Desk:
 
     async def state(self, state: OrderState) -> None:
         """What an order's state proves."""
-        order_id = order_id_of(state.ref.client_order_id)
+        ref = state.ref
+        order_id = order_id_at_venue(ref.account_id, ref.instrument, ref.client_order_id, ref.venue_order_id)
         if order_id is None:
-            log.warning("order that is not ours", client_order_id=state.ref.client_order_id)
+            log.warning("order without a name", client_order_id=ref.client_order_id)
             return
         context = self._context.fresh()
         loaded = await context.load(ORDER, order_id)
         if loaded.state is None:
+            await self._reconciliation.adopt(state)  # what has been filled of it, the next comparison asks about
             return
         if state.status in ENDS and not _tells_fills(state, loaded.state):
             await self._reconciliation.resolve(order_id)  # an end is told after the fills before it, not without them
@@ -121,9 +129,10 @@ class Desk:
     async def trade(self, trade: Structure) -> None:
         """An execution as ccxt tells it; the order's name stands in the venue's own message."""
         name = _client_order_id(trade)
-        order_id = order_id_of(name)
-        if order_id is None:
-            log.warning("trade of an order that is not ours", client_order_id=name)
+        instrument = f"{self.account['exchange']}:{trade['symbol']}"
+        order_id = order_id_at_venue(self.account["id"], instrument, name, str(trade.get("order") or ""))
+        if order_id is None or (await self._context.load(ORDER, order_id)).state is None:
+            log.warning("trade of an order that is not known", client_order_id=name)
             return
         try:
             fill = execution(trade)
@@ -137,7 +146,7 @@ class Desk:
             order_id=order_id,
             client_order_id=name,
             venue_order_id=str(trade.get("order") or ""),
-            instrument=f"{self.account['exchange']}:{trade['symbol']}",
+            instrument=instrument,
             execution=fill,
             venue_time=fill.time,
         )

@@ -6,7 +6,7 @@ Balances: a difference that stays the same for a while, with every order agreed 
 `account.balance_adjusted` event.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,11 +14,15 @@ from uuid import UUID
 
 import structlog
 
+from feeds.account_data.divergence import Divergence, Divergences
+from feeds.account_data.positions import adjust as adjust_position
+from feeds.account_data.positions import differences
 from patriot.domain import reporting
 from patriot.domain.account import adjust
+from patriot.domain.external import external_id
 from patriot.domain.money import ZERO
 from patriot.domain.order_commands import order_id_of
-from patriot.domain.venue import OrderRef, OrderState, Unknown, VenueAdapter
+from patriot.domain.venue import OrderRef, OrderState, Unknown, VenueAdapter, VenuePositionState
 from patriot.runtime.aggregates import ACCOUNT, ORDER
 from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Change, Proposal
@@ -48,24 +52,67 @@ class Reconciliation:
         self._adapter = adapter
         self._context = context
         self._seen: dict[str, tuple[Difference, float]] = {}
-        self._foreign: set[str] = set()
+        self._divergences = Divergences(account, context)
 
     async def orders(self) -> int:
-        """Resolve what differs; returns how many were asked about."""
-        rows = await self._open_rows((*UNPROVED, *RESTING))
-        if not rows:
-            return 0
+        """Resolve what differs and adopt what is foreign; returns how many were asked about."""
         there = await self._adapter.open_orders(self._account_id)
         if isinstance(there, Unknown):
             log.warning("open orders not told", account_id=str(self._account_id), reason=there.reason)
             return 0
-        known = {state.ref.client_order_id: state for state in there}
-        self._report_foreign(known)
+        rows = await self._open_rows((*UNPROVED, *RESTING))
+        known = {name_of(state.ref): state for state in there}
         differing = [row for row in rows if not _agrees(row, known.get(row["client_order_id"]))]
         for row in differing:
+            self._tell_difference(row, known.get(row["client_order_id"]))
             await self._report_changed(row, known.get(row["client_order_id"]))
             await self.resolve(row["id"])
-        return len(differing)
+        return len(differing) + await self._adopt_foreign(there)
+
+    def _tell_difference(self, row: Mapping[str, Any], state: OrderState | None) -> None:
+        if row["status"] in UNPROVED:
+            return  # known not to be known: that is what asking is for
+        if state is None:
+            self._divergences.add("order", row["id"], row["status"], "not open")
+        elif not _same_terms(row, state):
+            self._divergences.add("terms", row["id"], _terms(row), f"{state.quantity} at {state.price}")
+        else:
+            self._divergences.add("fill", row["id"], row["filled_quantity"], state.filled_quantity)
+
+    async def _adopt_foreign(self, there: Sequence[OrderState]) -> int:
+        """Orders at the venue that somebody placed without us."""
+        adopted = 0
+        for state in there:
+            ref = state.ref
+            if order_id_of(ref.client_order_id) is None and ref.venue_order_id:
+                order_id = external_id(ref.account_id, ref.instrument, ref.venue_order_id)
+                if (await self._context.load(ORDER, order_id)).state is None:
+                    self._divergences.add("foreign", ref.venue_order_id, "unknown", f"{state.side} {state.quantity}")
+                    metrics.foreign_orders(self._account["exchange"]).inc()
+                    await self.adopt(state)
+                    await self.resolve(order_id)  # what has been filled of it
+                    adopted += 1
+        return adopted
+
+    async def adopt(self, state: OrderState) -> None:
+        """Take an order that is not ours into the books; its fills follow by asking."""
+        ref = state.ref
+        if order_id_of(ref.client_order_id) is not None:
+            return  # ours, of another installation or of before: its name tells an order that is not here
+        report = VenueReport(
+            account_id=self._account_id,
+            outcome="external",
+            source="reconciliation",
+            order_id=external_id(ref.account_id, ref.instrument, ref.venue_order_id),
+            client_order_id=ref.client_order_id,
+            venue_order_id=ref.venue_order_id,
+            instrument=ref.instrument,
+            side=state.side,
+            quantity=state.quantity,
+            price=state.price,
+            venue_time=state.time,
+        )
+        await self._context.fresh().publish_reports(self._account["user_id"], [report])
 
     async def unproved(self) -> int:
         """Resolve orders whose submission has no proof yet; returns how many."""
@@ -74,12 +121,27 @@ class Reconciliation:
             await self.resolve(row["id"])
         return len(rows)
 
-    async def everything(self) -> None:
-        """Orders first: as long as one differs, its fills may explain any difference of balances."""
+    async def everything(self) -> list[Divergence]:
+        """Orders first: as long as one differs, its fills may explain any difference of balances or positions."""
         if await self.orders():
             self._seen.clear()
+        else:
+            await self.balances()
+            await self.positions()
+        return await self._divergences.tell()
+
+    async def positions(self) -> None:
+        """Compare the positions of derivatives; make equal what stays different."""
+        told = await self._adapter.positions(self._account_id)
+        if isinstance(told, Unknown) or await self._is_moving():
             return
-        await self.balances()
+        at_venue = {one.instrument: one for one in told}
+        for name, (ours, theirs) in (await differences(self._account, list(told), self._context)).items():
+            self._divergences.add("position", name, ours, theirs)
+            if self._lasts(name, (ours, theirs)):
+                await adjust_position(
+                    self._account, at_venue.get(name) or VenuePositionState(name, ZERO, ZERO), self._context
+                )
 
     async def balances(self) -> None:
         """Tell the venue's balances; post a difference that stays."""
@@ -109,7 +171,9 @@ class Reconciliation:
             difference = (booked.get(asset, ZERO), at_venue.get(asset, ZERO))
             if difference[0] == difference[1]:
                 self._seen.pop(asset, None)
-            elif self._lasts(asset, difference):
+                continue
+            self._divergences.add("balance", asset, *difference)
+            if self._lasts(asset, difference):
                 await self._adjust(asset, *difference)
 
     async def _is_moving(self) -> bool:
@@ -117,14 +181,14 @@ class Reconciliation:
         where = {"account_id": self._account_id, "status": ["pending", *UNPROVED, *RESTING]}
         rows = await self._context.find("orders", where, limit=10_000)
         recently = self._context.now() - SETTLE
-        return any(row["status"] not in RESTING or row["updated_at"] > recently for row in rows)
+        sent = [row for row in rows if not row["waits_for"]]  # what the platform holds back moves nothing
+        return any(row["status"] not in RESTING or row["updated_at"] > recently for row in sent)
 
     def _lasts(self, asset: str, difference: Difference) -> bool:
         now = self._context.runtime.clock.monotonic()
         known, since = self._seen.get(asset, (None, now))
         if known != difference:
-            self._seen[asset] = (difference, now)
-            return False
+            self._seen[asset], since = (difference, now), now
         return now - since >= LASTING_SECONDS
 
     async def _adjust(self, asset: str, booked: Decimal, at_venue: Decimal) -> None:
@@ -169,12 +233,14 @@ class Reconciliation:
         )
         await self._context.publish_reports(self._account["user_id"], [report])
 
-    def _report_foreign(self, known: Mapping[str, OrderState]) -> None:
-        foreign = {name for name in known if order_id_of(name) is None}
-        metrics.foreign_orders(self._account["exchange"]).inc(len(foreign - self._foreign))
-        self._foreign = foreign
-        if foreign:
-            log.warning("orders at the venue that are not ours", account_id=str(self._account_id), count=len(foreign))
+
+def name_of(ref: OrderRef) -> str:
+    """As our rows name it: an adopted order without a name of its own has the venue's."""
+    return ref.client_order_id or f"venue {ref.venue_order_id}"
+
+
+def _terms(row: Mapping[str, Any]) -> str:
+    return f"{row['quantity']} at {row['price']}"
 
 
 def _agrees(row: Mapping[str, Any], state: OrderState | None) -> bool:

@@ -61,6 +61,7 @@ feed = Feed(
         AlgorithmCompleted,
         AlgorithmCancelled,
     ),
+    on_ticks=True,
 )
 
 

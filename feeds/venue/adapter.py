@@ -28,6 +28,7 @@ from patriot.domain.venue import (
     Unknown,
     VenueBalanceState,
     VenueOrder,
+    VenuePositionState,
     VenueStatus,
 )
 from schemas.reports import Execution
@@ -134,6 +135,13 @@ class InProcessVenue:
             total, free = sums.get(balance.asset, (Decimal(0), Decimal(0)))
             sums[balance.asset] = (total + balance.total, free + balance.free)
         return [VenueBalanceState(asset, total, free) for asset, (total, free) in sums.items()]
+
+    async def positions(self, account_id: UUID) -> Sequence[VenuePositionState] | Unknown:
+        account = self._account_of(account_id)
+        if self._faults.decide("query", account.name):
+            return Unknown("no answer")
+        found = self._exchange.positions(account)
+        return [VenuePositionState(one.instrument.id, one.size, one.entry_price) for one in found]
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -25,6 +25,7 @@ from patriot.domain.venue import (
     Unknown,
     VenueBalanceState,
     VenueOrder,
+    VenuePositionState,
 )
 from schemas.types import Side
 
@@ -153,6 +154,10 @@ class PaperVenue:
     async def balances(self, account_id: UUID) -> Sequence[VenueBalanceState] | Unknown:
         adapter = self._of(account_id)
         return await adapter.balances(account_id) if adapter else ()
+
+    async def positions(self, account_id: UUID) -> Sequence[VenuePositionState] | Unknown:
+        adapter = self._of(account_id)
+        return await adapter.positions(account_id) if adapter else ()
 
     def subscribe(self, listener: Callable[[OrderState], None]) -> None:
         """The private stream without a socket: `listener` is told the state of every order that changes."""

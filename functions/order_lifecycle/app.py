@@ -9,12 +9,12 @@ from uuid import UUID
 import structlog
 
 from patriot.domain.errors import InvalidValue
+from patriot.domain.external import adopt, order_id_at_venue
 from patriot.domain.order import Order
-from patriot.domain.order_commands import order_id_of
 from patriot.domain.order_reports import apply_report
 from patriot.domain.position import apply_fill, position_id
 from patriot.runtime.aggregates import ORDER, POSITION
-from patriot.runtime.decision import Change, Proposal
+from patriot.runtime.decision import Change, Loaded, Proposal
 from patriot.runtime.function import Context, Function
 from schemas.events import (
     Event,
@@ -55,7 +55,9 @@ function = Function(
 @function.on(ORDER_STATUS, VenueReport)
 async def record(report: VenueReport, context: Context) -> None:
     """Turn one report into events of the order and, for fills, of its position."""
-    order_id = report.order_id or order_id_of(report.client_order_id)
+    order_id = report.order_id or order_id_at_venue(
+        report.account_id, report.instrument or "", report.client_order_id, report.venue_order_id
+    )
     if order_id is None:
         log.warning("report about an order that is not ours", client_order_id=report.client_order_id)
         return
@@ -64,6 +66,8 @@ async def record(report: VenueReport, context: Context) -> None:
 
 async def _propose(order_id: UUID, report: VenueReport, context: Context) -> Proposal[None]:
     loaded = await context.load(ORDER, order_id)
+    if report.outcome == "external":
+        return await _adopt(loaded, report, context)
     if loaded.state is None:
         raise InvalidValue("order_id", f"{order_id} is none of this tenant's orders")
     events = apply_report(loaded.state, report)
@@ -72,6 +76,14 @@ async def _propose(order_id: UUID, report: VenueReport, context: Context) -> Pro
     if fills:
         changes.append(await _position_change(loaded.state, fills, context))
     return Proposal(changes, None)
+
+
+async def _adopt(loaded: Loaded[Order], report: VenueReport, context: Context) -> Proposal[None]:
+    """Take an order that was placed at the venue without us into the books, once."""
+    if loaded.state is not None:
+        return Proposal([], None)
+    account = await context.account(report.account_id)
+    return Proposal([Change(loaded, adopt(report, account["user_id"], account["mode"]))], None)
 
 
 async def _position_change(order: Order, fills: list[Filled], context: Context) -> Change:

@@ -1,6 +1,7 @@
 """What every command gets: the data folder and the wanted form of output."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -20,9 +21,14 @@ Account = Annotated[
 class State:
     data_dir: Path
     as_json: bool
+    at_the_end: Callable[[Callable[[], None]], object] | None = None
 
     def client(self) -> Client:
-        return connect(self.data_dir, as_json=self.as_json)
+        """Closed when the command ends."""
+        client = connect(self.data_dir, as_json=self.as_json)
+        if self.at_the_end is not None:
+            self.at_the_end(client.close)
+        return client
 
 
 def quiet_logs() -> None:
@@ -36,4 +42,4 @@ def state_of(context: typer.Context, as_json: bool) -> State:
     """`--json` may stand before the command or after it."""
     state = context.obj
     assert isinstance(state, State)
-    return replace(state, as_json=as_json or state.as_json)
+    return replace(state, as_json=as_json or state.as_json, at_the_end=context.call_on_close)

@@ -12,6 +12,7 @@ from patriot.cli import (
     operate,
     order_lists,
     orders,
+    reconcile,
     recordings,
     report,
     risk,
@@ -33,6 +34,7 @@ app.add_typer(algorithms.app, name="algo")
 watch.register(app)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(transfers.app, name="account")
+reconcile.register(app)
 recordings.register(app)
 risk.register(app)
 report.register(app)

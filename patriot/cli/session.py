@@ -68,6 +68,9 @@ class Client:
         self._folder = folder
         self._http = httpx.Client(base_url=session.url + "/api/v1", timeout=TIMEOUT_SECONDS, trust_env=False)
 
+    def close(self) -> None:
+        self._http.close()
+
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """The JSON answer."""
         answer = self.ask(method, path, body, **headers)

@@ -143,6 +143,7 @@ _STORIES: Mapping[str, Callable[[Data], str]] = {
     "account.deactivated": lambda _: "deactivated",
     "account.funded": lambda data: f"{signed(data['amount'], data['asset'])} {data['asset']} from {data['source']}",
     "account.balance_adjusted": _adjusted,
+    "account.diverged": lambda data: f"{data['kind']} {data['subject']}: {data['ours']} here, {data['theirs']} there",
     "account.transfer_requested": lambda data: f"{data['kind']} of {_sum(data)} asked for",
     "account.transfer_approved": lambda data: f"approved by {data['approver_id']}",
     "account.transfer_rejected": lambda data: f"refused{_because(data)}",

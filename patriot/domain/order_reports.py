@@ -194,4 +194,5 @@ _OUTCOMES: Final[dict[Outcome, Callable[[Order, VenueReport], list[OrderEvent]]]
     "modified": _modified,
     "modify_rejected": _modify_rejected,
     "cancel_rejected": _cancel_rejected,
+    "external": lambda _, __: [],  # adopted already
 }

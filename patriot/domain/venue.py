@@ -100,6 +100,15 @@ class VenueBalanceState:
     available: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class VenuePositionState:
+    """A position of a derivative; `quantity` is signed."""
+
+    instrument: str
+    quantity: Decimal
+    entry_price: Decimal
+
+
 class VenueAdapter(Protocol):
     """One venue, for all accounts. No method raises for what the venue or the network does."""
 
@@ -116,5 +125,9 @@ class VenueAdapter(Protocol):
     async def open_orders(self, account_id: UUID) -> Sequence[OrderState] | Unknown: ...
 
     async def balances(self, account_id: UUID) -> Sequence[VenueBalanceState] | Unknown: ...
+
+    async def positions(self, account_id: UUID) -> Sequence[VenuePositionState] | Unknown:
+        """Of derivatives, those that are not flat."""
+        ...
 
     async def close(self) -> None: ...

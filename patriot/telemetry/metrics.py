@@ -78,6 +78,9 @@ class Metrics:
         self._balance_adjustments = self._counter(
             "balance_adjustments_total", "Differences to the venue's balance that were posted", "venue"
         )
+        self._divergences = self._counter(
+            "reconciliation_divergences_total", "What reconciliation found different at the venue", "venue", "kind"
+        )
         self._foreign_orders = self._counter(
             "foreign_orders_total", "Orders seen at a venue that the platform has not placed", "venue"
         )
@@ -124,6 +127,10 @@ class Metrics:
 
     def balance_adjustments(self, venue: str) -> Counter:
         return self._bound(self._balance_adjustments, venue)
+
+    def divergences(self, venue: str, kind: str) -> Counter:
+        """`kind` is that of `account.diverged`."""
+        return self._bound(self._divergences, venue, kind)
 
     def foreign_orders(self, venue: str) -> Counter:
         return self._bound(self._foreign_orders, venue)

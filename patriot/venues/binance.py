@@ -190,6 +190,12 @@ class Binance(Dialect):
             found += [_waiting(one) for one in await exchange.fetch_open_orders(None, None, None, {"trigger": True})]
         return found
 
+    async def positions(self, exchange: Any) -> Sequence[Structure]:
+        rows = await exchange.fapiPrivateV3GetPositionRisk()
+        return [
+            {"symbol": row["symbol"], "quantity": row["positionAmt"], "price": row.get("entryPrice")} for row in rows
+        ]
+
     def balances(self, structure: Structure) -> dict[str, VenueBalanceState]:
         """Ccxt's total of a futures wallet contains unrealised profit; the wallet balance does not."""
         if "assets" not in structure["info"]:

@@ -112,8 +112,25 @@ class Bybit(Dialect):
             lambda cursor: exchange.fetch_my_trades(symbol_of(ref), None, PAGE_TRADES, {**wanted, **cursor})
         )
 
+    async def positions(self, exchange: Any) -> Sequence[Structure]:
+        found: list[Structure] = []
+        cursor: dict[str, str] = {}
+        for _ in range(PAGES_MAX):
+            asked = {"category": "linear", "settleCoin": "USDT", "limit": "200", **cursor}
+            page = (await exchange.privateGetV5PositionList(asked))["result"]
+            found += [_position(row) for row in page["list"]]
+            if not page.get("nextPageCursor"):
+                return found
+            cursor = {"cursor": str(page["nextPageCursor"])}
+        raise Unreadable(f"more than {PAGES_MAX} pages")
+
     async def all_open(self, exchange: Any) -> Sequence[Structure]:
         return await _pages(lambda cursor: exchange.fetch_open_orders(None, None, PAGE_ORDERS, cursor))
+
+
+def _position(row: Structure) -> Structure:
+    sign = "-" if row["side"] == "Sell" else ""
+    return {"symbol": row["symbol"], "quantity": f"{sign}{row['size']}", "price": row.get("avgPrice")}
 
 
 def _market(exchange: Any, told: Structure) -> Any:

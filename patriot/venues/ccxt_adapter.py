@@ -22,6 +22,7 @@ from patriot.domain.venue import (
     Unknown,
     VenueBalanceState,
     VenueOrder,
+    VenuePositionState,
 )
 from patriot.runtime.clock import Clock
 from patriot.runtime.ports import State
@@ -35,7 +36,7 @@ from patriot.venues.dialect import AT_MARKET, CONDITIONAL, Dialect, figure, kind
 from patriot.venues.endpoints import VenueEndpoints
 from patriot.venues.gate import Step
 from patriot.venues.outcomes import Meaning, Verdict, judge
-from patriot.venues.reading import Structure, Unreadable, is_whole, order_state, reference, summed
+from patriot.venues.reading import Structure, Unreadable, is_whole, order_state, position_state, reference, summed
 from schemas.types import Side
 
 DIALECTS: Final[dict[str, Dialect]] = {dialect.venue: dialect for dialect in (Binance(), Bybit(), Coinbase())}
@@ -171,6 +172,18 @@ class CcxtAdapter:
         except Exception as error:  # noqa: BLE001 - an answer that fails in any way proves nothing
             return _unknown(error)
         return summed(wallets)
+
+    async def positions(self, account_id: UUID) -> Sequence[VenuePositionState] | Unknown:
+        """Of the linear market; none where the exchange has no derivatives."""
+        try:
+            dialect = await self.connections.dialect(account_id)
+            if "linear" not in dialect.kinds:
+                return ()
+            exchange = await self.connections.exchange(account_id, "linear")
+            rows = await self._calls.ask("balances", dialect, exchange, "linear", partial(dialect.positions, exchange))
+            return [one for one in (position_state(dialect.venue, exchange, row) for row in rows) if one.quantity]
+        except Exception as error:  # noqa: BLE001 - an answer that fails in any way proves nothing
+            return _unknown(error)
 
     async def forget(self, account_id: UUID) -> None:
         """Close what an account has open."""

@@ -127,6 +127,13 @@ class Dialect:
         found: Sequence[Structure] = await exchange.fetch_open_orders()
         return found
 
+    async def positions(self, exchange: Any) -> Sequence[Structure]:
+        """The venue's rows with symbol, signed quantity and entry price, as `Structure`. Ccxt cannot read them while
+        numbers are text, so each asks the endpoint itself.
+        """
+        del exchange
+        return ()
+
     def balances(self, structure: Structure) -> dict[str, VenueBalanceState]:
         """One wallet: `total` is what is owned, without unrealised profit."""
         return balances(structure)

@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from patriot.domain.money import ZERO
-from patriot.domain.venue import OrderRef, OrderState, VenueBalanceState, VenueStatus
+from patriot.domain.venue import OrderRef, OrderState, VenueBalanceState, VenuePositionState, VenueStatus
 from schemas.reports import Execution
 from schemas.types import Liquidity, Side
 
@@ -129,6 +129,16 @@ def balances(structure: Structure) -> dict[str, VenueBalanceState]:
         for asset, total in totals.items()
         if total is not None
     }
+
+
+def position_state(venue: str, exchange: Any, row: Structure) -> VenuePositionState:
+    """A row of `Dialect.positions`. Raises Unreadable."""
+    markets = exchange.markets_by_id.get(row["symbol"], ())
+    symbol = next((market["symbol"] for market in markets if market.get("linear")), None)
+    quantity = number(row["quantity"] or "0", "position")
+    if symbol is None and quantity:
+        raise Unreadable(f"a position in {row['symbol']}, which is not traded here")
+    return VenuePositionState(f"{venue}:{symbol}", quantity, positive(row.get("price")) or ZERO)
 
 
 def summed(wallets: Sequence[Mapping[str, VenueBalanceState]]) -> list[VenueBalanceState]:

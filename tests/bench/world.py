@@ -55,6 +55,9 @@ class AtOnce:
     async def query(self, ref: OrderRef) -> NotFound:
         return NotFound()
 
+    async def positions(self, account_id: Any) -> list[Any]:
+        return []
+
     async def close(self) -> None:
         pass
 

@@ -34,6 +34,9 @@ class RestingVenue:
     async def query(self, ref: OrderRef) -> OrderState | NotFound:
         return self._orders.get(ref.client_order_id) or NotFound()
 
+    async def positions(self, account_id: Any) -> list[Any]:
+        return []
+
     async def close(self) -> None:
         """Nothing is held."""
 
