@@ -136,7 +136,7 @@ RISK_ALERTS = Topic(
     ("risk-checks",),
     (),
 )
-RISK_METRICS = Topic("risk.metrics", "user_id", 3, 365 * DAY_MS, (), ("risk-checks",), ())
+RISK_METRICS = Topic("risk.metrics", "user_id", 3, 365 * DAY_MS, ("risk.metrics",), ("risk-checks",), ())
 COMPLIANCE_EVENTS = Topic("compliance.events", "user_id", 3, 365 * DAY_MS, (), (), ())
 
 TOPICS: dict[str, Topic] = {

@@ -23,6 +23,7 @@ from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Proposal
 from patriot.runtime.ports import Runtime
 from patriot.runtime.problem import ProblemError
+from patriot.runtime.standing import Standings
 from patriot.store.api import Guard, GuardFailed, GuardState, InsufficientFunds, QuotaExceeded, Refused
 from schemas.commands import CreateOrder
 from schemas.risk_commands import SetLimits
@@ -272,6 +273,8 @@ async def _with_what_is_asked(facts: RiskContext, context: RequestContext) -> Ri
     asked: dict[str, Any] = {}
     if order.reduce_only or limits.reduce_only or limits.blocked_instruments or limits.sessions or limits.need_standing:
         asked["position_quantity"] = await _position(context, order)
+    if limits.need_standing:
+        asked["standing"] = await Standings.of(context.runtime).standing(context, order.account_id)
     if limits.prevent_self_trade:
         asked["best_opposite"] = await _best_opposite(context, order)
     return replace(facts, **asked) if asked else facts
