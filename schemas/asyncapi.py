@@ -23,6 +23,7 @@ from schemas import (
     risk_queries,
     settlement_commands,
     settlement_queries,
+    strategy_contracts,
 )
 from schemas.events import EVENTS
 from schemas.reports import REPORTS
@@ -65,7 +66,7 @@ def files() -> Iterator[tuple[str, str]]:
             yield f"{folder}/{name}.json", _text(_schema(contract, "serialization"))
     for name, contract in _contracts(commands, risk_commands, settlement_commands):
         yield f"commands/{name}.json", _text(_schema(contract, "validation"))
-    for name, contract in _contracts(queries, risk_queries, settlement_queries, analytics):
+    for name, contract in _contracts(queries, risk_queries, settlement_queries, analytics, strategy_contracts):
         yield f"queries/{name}.json", _text(_schema(contract, "serialization"))
 
 

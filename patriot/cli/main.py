@@ -16,6 +16,7 @@ from patriot.cli import (
     report,
     risk,
     simulate,
+    strategy,
     transfers,
     watch,
 )
@@ -33,6 +34,7 @@ app.add_typer(algorithms.app, name="algo")
 watch.register(app)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(transfers.app, name="account")
+app.add_typer(strategy.app, name="strategy")
 recordings.register(app)
 risk.register(app)
 report.register(app)
