@@ -5,6 +5,7 @@ trusted to no cache: buying power, open orders, positions, limits' versions and 
 Every refusal leaves a `risk.denied` event; an approval is `order.created` itself.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -297,8 +298,9 @@ async def _best_opposite(context: RequestContext, order: CreateOrder) -> Decimal
 async def _reference(instrument: str, context: RequestContext) -> ReferencePrice | None:
     """Without an answer from where prices lie nobody can say what the order costs."""
     try:
-        price = await context.price(instrument)
-    except (OSError, TimeoutError) as error:
+        async with asyncio.timeout(context.runtime.settings.call_timeout_seconds):
+            price = await context.price(instrument)
+    except Exception as error:  # in whatever way it fails: the order is refused
         raise ProblemError(503, "risk_unavailable", "no price can be read now; nothing was sent") from error
     if price is None:
         return None
