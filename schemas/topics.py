@@ -136,6 +136,7 @@ RISK_ALERTS = Topic(
     (RiskAlertCleared.TYPE, RiskAlertRaised.TYPE),
     ("risk-checks",),
     (),
+    pubsub="work",
 )
 RISK_METRICS = Topic("risk.metrics", "user_id", 3, 365 * DAY_MS, ("risk.metrics",), ("risk-checks",), ())
 COMPLIANCE_EVENTS = Topic("compliance.events", "user_id", 3, 365 * DAY_MS, (), (), ())
