@@ -9,7 +9,7 @@ FAST := not slow and not postgres and not dapr
 OWN := tests/unit/domain tests/unit/protocols
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check test-dapr ci daprd bench requirements generate lock clean
+.PHONY: help up test check test-dapr ci daprd brokers bench requirements generate lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,17 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-dapr: $(READY) $(TOOLS)/daprd  ## the contract, journeys and crashes over real sidecars and brokers
+brokers: $(TOOLS)/kafka $(TOOLS)/rabbitmq  ## fetch Kafka and RabbitMQ for the tests, where Maven, Java and apt-get are
+
+$(TOOLS)/kafka: tools/kafka/pom.xml
+	@rm -rf $@; mkdir -p $(TOOLS)
+	mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$@ || echo "NOT TESTED: Kafka could not be fetched"
+
+$(TOOLS)/rabbitmq: tools/rabbitmq/fetch.sh
+	@rm -rf $@ $@.part
+	($< $@.part && mv $@.part $@) || echo "NOT TESTED: RabbitMQ could not be fetched"
+
+test-dapr: $(READY) $(TOOLS)/daprd brokers  ## the contract, journeys and crashes over real sidecars and brokers
 	$(BIN)/pytest -m dapr $(ARGS)
 
 ci: test test-dapr  ## what CI runs

@@ -38,7 +38,7 @@ from patriot.runtime.embedded import Host, Parts
 from patriot.runtime.reference import instrument_row
 from patriot.runtime.settings import Settings
 from patriot.security.keys import KeyRing
-from patriot.store.api import Query, Row
+from patriot.store.api import Query
 from patriot.store.memory import MemoryStore
 
 FEEDS = ("account-data", "market-data", "strategies", "venue")
@@ -241,26 +241,16 @@ class Session:
         return {instrument.settle: self._plan.cash for instrument in self._instruments}
 
     async def _deploy(self, account_id: UUID) -> None:
-        context = self._context()
-        rows = [self._strategy_row(instrument, account_id, context) for instrument in self._instruments]
-        await context.write(rows)
-
-    def _strategy_row(self, instrument: Instrument, account_id: UUID, context: RequestContext) -> Row:
-        return Row(
-            "strategies",
-            {
-                "id": uuid5(account_id, instrument.id),
-                "user_id": context.user.user_id,
-                "account_id": account_id,
-                "name": f"{self._plan.strategy} {instrument.native_symbol}",
+        for instrument in self._instruments:
+            body = {
                 "kind": self._plan.strategy,
-                "parameters": {"instrument": instrument.id, **self._plan.parameters},
-                "status": "running",
-                "created_at": context.now(),
-                "updated_at": context.now(),
-                "stream_version": 1,
-            },
-        )
+                "name": f"{self._plan.strategy} {instrument.native_symbol}",
+                "account_id": str(account_id),
+                "instruments": [instrument.id],
+                "parameters": self._plan.parameters,
+                "start": True,
+            }
+            await _post(self._context(), "strategy-commands", "/api/v1/strategies", orjson.dumps(body))
 
     async def result(self, frames: int, messages: int) -> ReplayResult:
         orders = await self.store.find(Query("orders", None, {}, limit=10**9))

@@ -18,11 +18,13 @@ from typing import Any, Literal
 from schemas import (
     analytics,
     commands,
+    portfolio_queries,
     queries,
     risk_commands,
     risk_queries,
     settlement_commands,
     settlement_queries,
+    strategy_contracts,
 )
 from schemas.events import EVENTS
 from schemas.reports import REPORTS
@@ -65,7 +67,9 @@ def files() -> Iterator[tuple[str, str]]:
             yield f"{folder}/{name}.json", _text(_schema(contract, "serialization"))
     for name, contract in _contracts(commands, risk_commands, settlement_commands):
         yield f"commands/{name}.json", _text(_schema(contract, "validation"))
-    for name, contract in _contracts(queries, risk_queries, settlement_queries, analytics):
+    for name, contract in _contracts(
+        queries, risk_queries, settlement_queries, analytics, strategy_contracts, portfolio_queries
+    ):
         yield f"queries/{name}.json", _text(_schema(contract, "serialization"))
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from schemas.risk_commands import Metric
 from schemas.types import Exchange, InstrumentId, Liquidity, Message, Number, Positive, Side, Time
 
 Outcome = Literal[
@@ -170,7 +171,26 @@ class InstrumentReport(Message):
     version: int
 
 
+class RiskMetrics(Message):
+    """The risk figures of one account at one moment, topic `risk.metrics`. What is not known is left out."""
+
+    TYPE: ClassVar[str] = "risk.metrics"
+    account_id: UUID
+    user_id: UUID
+    figures: dict[Metric, Number]
+    as_of: Time
+
+
 REPORTS: dict[str, type[Message]] = {
     report.TYPE: report
-    for report in (VenueReport, BalanceReport, PriceReport, TradesReport, BarsReport, BookReport, InstrumentReport)
+    for report in (
+        VenueReport,
+        BalanceReport,
+        PriceReport,
+        TradesReport,
+        BarsReport,
+        BookReport,
+        InstrumentReport,
+        RiskMetrics,
+    )
 }

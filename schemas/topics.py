@@ -11,7 +11,8 @@ durable: the newest value wins, and a full queue drops the oldest.
 
 from dataclasses import dataclass
 
-import schemas.settlement_events  # noqa: F401 - enters its events
+import schemas.settlement_events
+import schemas.strategy_events  # noqa: F401 - both enter their events
 from schemas.algorithm_events import AlgorithmEvent
 from schemas.events import EVENTS
 from schemas.risk_events import (
@@ -115,8 +116,8 @@ STRATEGY_EVENTS = Topic(
     6,
     90 * DAY_MS,
     (*_types("strategy."), *_types(f"{AlgorithmEvent.STREAM}.")),
-    ("strategies", "trading-engine"),
-    (),
+    ("strategy-commands", "trading-engine"),
+    ("strategy-commands",),
 )
 RISK_EVENTS = Topic(
     "risk.events",
@@ -135,8 +136,9 @@ RISK_ALERTS = Topic(
     (RiskAlertCleared.TYPE, RiskAlertRaised.TYPE),
     ("risk-checks",),
     (),
+    pubsub="work",
 )
-RISK_METRICS = Topic("risk.metrics", "user_id", 3, 365 * DAY_MS, (), ("risk-checks",), ())
+RISK_METRICS = Topic("risk.metrics", "user_id", 3, 365 * DAY_MS, ("risk.metrics",), ("risk-checks",), ())
 COMPLIANCE_EVENTS = Topic("compliance.events", "user_id", 3, 365 * DAY_MS, (), (), ())
 
 TOPICS: dict[str, Topic] = {

@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 from pydantic import ValidationError
 
+import schemas.topics  # noqa: F401 - it imports every event there is
 from schemas.events import EVENTS, Event
 
 Fields = dict[str, Any]

@@ -1,11 +1,10 @@
 """Runs strategy instances. Rule: a strategy trades through order_commands like everybody else, under the same rules.
 
-Instances are rows of the table `strategies` (kind, instrument and parameters, account, status). Their order's position
-comes back as `position.updated`. Trades arrive through the in-process `ticks` port.
+Instances are rows of the table `strategies` (kind, instruments and parameters, account, status). Their orders'
+positions come back as `position.updated`. Trades arrive through the in-process `ticks` port. What a strategy remembers
+is saved while it runs; a new process goes on from there.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any
@@ -13,15 +12,15 @@ from uuid import UUID
 
 import orjson
 import structlog
+from pydantic import ValidationError
 
-from feeds.strategies import catalog
-from feeds.strategies.runner import Runner
-from patriot.domain.position import position_id
+from feeds.strategies.instance import Instance, open_instance
 from patriot.protocols.market import Market
-from patriot.runtime.aggregates import POSITION
+from patriot.runtime import discovery
 from patriot.runtime.context import RequestContext
 from patriot.runtime.edge import user_context
 from patriot.runtime.function import Context, Feed
+from patriot.runtime.problem import ProblemError
 from patriot.store.api import Query
 from patriot.strategy import Intent, Strategy
 from schemas.events import (
@@ -35,77 +34,83 @@ from schemas.events import (
 from schemas.topics import ACCOUNT_EVENTS, ORDER_EVENTS
 
 LOOK_SECONDS = 1.0
+SAVE_SECONDS = 10.0
 
 log = structlog.get_logger()
 
-feed = Feed("strategies", on_ticks=True)
+feed = Feed("strategies")
 
 
 @cache
 def strategies() -> Mapping[str, type[Strategy]]:
     """Every strategy of the catalogue, by name."""
-    modules = [
-        importlib.import_module(f"{catalog.__name__}.{info.name}") for info in pkgutil.iter_modules(catalog.__path__)
-    ]
-    found = [
-        value
-        for module in modules
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == module.__name__
-    ]
-    return {strategy.NAME: strategy for strategy in found}
+    return discovery.strategies()
 
 
 class Instances:
-    """The running strategies of this process, by (account, instrument)."""
+    """The running strategies of this process, by id; several may trade one position."""
 
     def __init__(self, context: RequestContext) -> None:
         self._context = context
-        self._running: dict[UUID, Runner] = {}
-        self._stops: dict[UUID, Any] = {}
-        self._by_position: dict[tuple[UUID, str], UUID] = {}
+        self._running: dict[UUID, Instance] = {}
+        self._refused: set[UUID] = set()
+        self._saved_at = context.runtime.clock.monotonic()
 
     async def look(self) -> None:
-        """Start what has become active, stop what has not."""
-        rows = await self._context.runtime.store.find(Query("strategies", None, {"status": "running"}))
-        active = {row["id"]: row for row in rows}
-        for identifier in self._running.keys() - active.keys():
-            self._stop(identifier)
-        for identifier in active.keys() - self._running.keys():
-            await self._start(active[identifier])
+        """Start what has become active, pause what is paused, stop what is not; save what they remember."""
+        query = Query("strategies", None, {"status": ["running", "paused"]})
+        active = {row["id"]: row for row in await self._context.runtime.store.find(query)}
+        for identifier, instance in list(self._running.items()):
+            if active.get(identifier, {}).get("parameters") != instance.row["parameters"]:
+                await self._stop(identifier)
+        for identifier in sorted(active.keys() - self._running.keys()):
+            await self._try_to_start(active[identifier])
+        for identifier, row in active.items():
+            if identifier in self._running and row["status"] != self._running[identifier].row["status"]:
+                await self._running[identifier].become(row)
+        await self._save()
+
+    async def _try_to_start(self, row: Mapping[str, Any]) -> None:
+        """What cannot start yet (an instrument is not known, a file is gone) hinders no other, and is tried again."""
+        try:
+            await self._start(row)
+        except (ProblemError, ValidationError, KeyError) as error:
+            if row["id"] not in self._refused:
+                log.warning("strategy cannot start", strategy=row["name"], reason=str(error))
+            self._refused.add(row["id"])
 
     async def _start(self, row: Mapping[str, Any]) -> None:
         context = user_context(self._context.runtime, feed.name, row["tenant_id"], row["user_id"])
-        settings = orjson.loads(row["parameters"]) if isinstance(row["parameters"], bytes) else dict(row["parameters"])
-        instrument = await context.instrument(settings.pop("instrument"))
-        kind = strategies()[row["kind"]]
-        strategy = kind(instrument, kind.Parameters.model_validate(settings))
-        loaded = await context.load(POSITION, position_id(row["account_id"], instrument.id))
-        strategy.on_position(loaded.state.quantity if loaded.state else strategy.position)
-        runner = Runner(strategy, partial(place_order, context, row["account_id"], row["name"]))
-        self._running[row["id"]] = runner
-        self._by_position[row["account_id"], instrument.id] = row["id"]
-        listen = partial(self._on_market, runner)
-        self._stops[row["id"]] = context.runtime.ticks.subscribe(listen, [instrument.id])
-        log.info("strategy started", strategy=row["name"], instrument=instrument.id)
+        place = partial(place_order, context, row["account_id"], row["name"])
+        instance = await open_instance(context, row, strategies()[row["kind"]], place, partial(cancel_order, context))
+        self._running[row["id"]] = instance
+        listen = partial(self._on_market, instance)
+        instance.unsubscribe = context.runtime.ticks.subscribe(listen, list(instance.strategy.instruments))
+        log.info("strategy started", strategy=row["name"], instruments=list(instance.strategy.instruments))
 
-    def _stop(self, identifier: UUID) -> None:
-        self._stops.pop(identifier)()
-        del self._running[identifier]
-        self._by_position = {key: one for key, one in self._by_position.items() if one != identifier}
+    async def _stop(self, identifier: UUID) -> None:
+        await self._running.pop(identifier).close()
 
-    def _on_market(self, runner: Runner, message: Market) -> None:
+    async def _save(self) -> None:
+        now = self._context.runtime.clock.monotonic()
+        if now - self._saved_at >= SAVE_SECONDS and self._context.runtime.settings.market != "replay":
+            self._saved_at = now
+            for instance in self._running.values():
+                await instance.save()
+
+    def _on_market(self, instance: Instance, message: Market) -> None:
+        runner = instance.runner
         if runner.on_market(message) and not runner.busy:
             self._context.runtime.spawn(runner.work(), f"strategy {runner.strategy.NAME}")
 
     def on_position(self, event: PositionUpdated) -> None:
-        identifier = self._by_position.get((event.account_id, event.instrument))
-        if identifier is not None:
-            self._running[identifier].on_position(event.quantity)
+        for instance in self._running.values():
+            if instance.row["account_id"] == event.account_id and event.instrument in instance.strategy.instruments:
+                instance.runner.on_position(event.quantity, event.instrument)
 
     def on_order_end(self, event: OrderEvent) -> None:
-        for runner in self._running.values():
-            runner.on_order_end(event.order_id)
+        for instance in self._running.values():
+            instance.runner.on_order_end(event.order_id)
 
 
 async def place_order(context: RequestContext, account_id: UUID, name: str, intent: Intent) -> UUID | None:
@@ -119,6 +124,7 @@ async def place_order(context: RequestContext, account_id: UUID, name: str, inte
         "price": None if intent.price is None else format(intent.price, "f"),
         "time_in_force": intent.time_in_force,
         "reduce_only": intent.reduce_only,
+        "post_only": intent.post_only,
         "strategy_id": name,
     }
     answer = await context.fresh().invoke("order-commands", "POST", "/api/v1/orders", orjson.dumps(body))
@@ -127,6 +133,13 @@ async def place_order(context: RequestContext, account_id: UUID, name: str, inte
         return UUID(told["order_id"])
     log.warning("order refused", strategy=name, code=told.get("code"), detail=told.get("detail"))
     return None
+
+
+async def cancel_order(context: RequestContext, order_id: UUID) -> None:
+    """Ask for the end of one order; that it has ended already is no harm."""
+    answer = await context.fresh().invoke("order-commands", "DELETE", f"/api/v1/orders/{order_id}")
+    if answer.status >= 500:
+        log.warning("order not cancelled", order_id=str(order_id), status=answer.status)
 
 
 @feed.task

@@ -8,14 +8,17 @@ from uuid import UUID
 import orjson
 from fastapi import Query as Parameter
 
-from patriot.domain.money import ZERO, exact, rounded
+from functions.portfolio_queries.tax import flows_of, lots_of
+from patriot.domain.money import ZERO
 from patriot.domain.order import Order
-from patriot.domain.position import Position, unrealised
-from patriot.runtime.aggregates import ORDER
+from patriot.domain.worth import TOTAL, Market, holdings
+from patriot.runtime.aggregates import ORDER, USER
 from patriot.runtime.context import RequestContext
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import not_found
+from patriot.runtime.valuation import CURRENCY, current_market
 from patriot.store.api import Query, StreamId
+from schemas.portfolio_queries import FlowPage, LotPage
 from schemas.queries import (
     AccountView,
     BalanceView,
@@ -34,6 +37,8 @@ from schemas.types import InstrumentId, OrderStatus
 
 function = Function("portfolio-queries")
 
+Currency = Annotated[str, Parameter(pattern=r"^[A-Z0-9]{2,20}$")]
+Rows = Sequence[Mapping[str, Any]]
 Limit = Annotated[int, Parameter(ge=1, le=1000)]
 After = Annotated[int, Parameter(ge=0, le=2**31 - 1)]
 Kind = Literal["order", "position", "account", "user", "algorithm"]
@@ -79,23 +84,33 @@ async def list_trades(context: Context, account_id: UUID | None = None, limit: L
 
 
 @function.get("/portfolio", needs="portfolio:read")
-async def portfolio(context: Context) -> PortfolioView:
-    """Accounts, balances, positions and what they are worth."""
+async def portfolio(context: Context, currency: Currency | None = None) -> PortfolioView:
+    """Accounts, balances, positions and what they are worth, in `currency` or that of the caller's profile."""
     accounts = await context.find("user_accounts", {"user_id": context.user.user_id}, ["created_at"])
     where = {"account_id": [account["id"] for account in accounts]}
     balances = await context.find("buying_power", where, ["account_id", "asset"])
-    positions = [
-        await _position_view(row, context)
-        for row in await context.find("positions", where, ["account_id", "instrument"])
-    ]
+    positions = await context.find("positions", where, ["account_id", "instrument"])
+    market = await current_market(context, await _currency(context, currency))
     return PortfolioView(
         accounts=tuple(_account_view(account) for account in accounts),
         balances=tuple(_balance_view(row) for row in balances),
-        positions=tuple(positions),
-        equity=await _equity(balances, positions, context),
-        currency=CURRENCY,
+        positions=tuple(_position_view(row, market) for row in positions),
+        equity=_equity(balances, positions, market),
+        currency=market.currency,
         as_of=context.now(),
     )
+
+
+@function.get("/portfolio/lots", needs="portfolio:read")
+async def lots(context: Context, account_id: UUID | None = None) -> LotPage:
+    """The caller's lots for tax, first in first out, and every disposal."""
+    return await lots_of(context, await _account_ids(context, account_id))
+
+
+@function.get("/portfolio/flows", needs="portfolio:read")
+async def flows(context: Context, account_id: UUID | None = None) -> FlowPage:
+    """Where the caller's money came from and went: transfers, profits, fees, funding, and what is invested."""
+    return await flows_of(context, await _account_ids(context, account_id))
 
 
 @function.get("/prices", needs=None)
@@ -128,59 +143,32 @@ async def events(aggregate_id: UUID, context: Context, kind: Kind = "order", aft
     return EventPage(events=tuple(views))
 
 
-CURRENCY = "USDT"
-
-
-async def _equity(
-    balances: Sequence[Mapping[str, Any]], positions: Sequence[PositionView], context: RequestContext
-) -> Decimal | None:
-    """Balances at the spot price plus unrealised profit of derivatives; None where a price is missing."""
-    total = ZERO
-    for row in balances:
-        value = await _valued(row["asset"], row["total"], context)
-        if value is None:
-            return None
-        total += value
-    for position in positions:
-        if ":" not in position.instrument.partition(":")[2]:
-            continue  # a spot position lies in the balances
-        if position.unrealised_pnl is None:
-            return None
-        total += position.unrealised_pnl
-    return total
-
-
-async def _valued(asset: str, amount: Decimal, context: RequestContext) -> Decimal | None:
-    if asset == CURRENCY or not amount:
-        return amount
-    for venue in ("BINANCE", "BYBIT", "COINBASE"):
-        price = await context.price(f"{venue}:{asset}/{CURRENCY}")
-        if price is not None and not price.stale:
-            return amount * price.bid
-    return None
-
-
-async def _position_view(row: Mapping[str, Any], context: RequestContext) -> PositionView:
-    instrument = await context.instrument(row["instrument"])
-    price = await context.price(row["instrument"])
-    mark = (price.mark or price.last) if price else None
+def _position_view(row: Mapping[str, Any], market: Market) -> PositionView:
     return PositionView(
         account_id=row["account_id"],
         instrument=row["instrument"],
         quantity=row["quantity"],
         average_price=row["average_price"],
-        mark_price=mark,
-        unrealised_pnl=None if mark is None else _profit(row, instrument, mark),
+        mark_price=market.marks.get(row["instrument"]),
+        unrealised_pnl=market.profit(row),
         realised_pnl=row["realised_pnl"],
         fees=row["fees"],
     )
 
 
-@exact
-def _profit(row: Mapping[str, Any], instrument: Any, mark: Decimal) -> Decimal:
-    value = row["quantity"] * row["average_price"] * instrument.contract_size
-    position = Position(row["account_id"], row["instrument"], row["quantity"], value, row["average_price"])
-    return rounded(unrealised(position, instrument, mark))
+def _equity(balances: Rows, positions: Rows, market: Market) -> Decimal | None:
+    """Of all accounts; None where a price that it needs is unknown or stale."""
+    totals = [one.value for one in holdings(balances, positions, market) if one.name == TOTAL]
+    known = [value for value in totals if value is not None]
+    return sum(known, ZERO) if len(known) == len(totals) else None
+
+
+async def _currency(context: RequestContext, wanted: str | None) -> str:
+    """The one that is asked for, else that of the caller's profile."""
+    if wanted is not None:
+        return wanted
+    user = (await context.load(USER, context.user.user_id)).state
+    return user.base_currency if user else CURRENCY
 
 
 async def _account_ids(context: RequestContext, account_id: UUID | None) -> list[UUID]:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Path, Query
 
+from functions.risk_checks.watch import watch
 from patriot.domain.quotas import OPEN_ORDERS, side_quota
 from patriot.domain.risk.context import Denied, RiskContext
 from patriot.domain.risk.evaluate import discovered, evaluate
@@ -33,6 +34,12 @@ Managed = Annotated[str, Path(pattern=levels.MANAGED)]
 """A level of the tenant: tenant, user:ID, account:ID or strategy:NAME."""
 
 Reason = Annotated[str, Query(min_length=1, max_length=200)]
+
+
+@function.every("risk_seconds")
+async def watch_accounts(context: RequestContext) -> None:
+    """Figures, alerts, actions of every account."""
+    await watch(context)
 
 
 @function.get("/risk/rules", needs=None)

@@ -17,6 +17,7 @@ from patriot.cli import (
     report,
     risk,
     simulate,
+    strategy,
     transfers,
     watch,
 )
@@ -35,6 +36,7 @@ watch.register(app)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(transfers.app, name="account")
 reconcile.register(app)
+app.add_typer(strategy.app, name="strategy")
 recordings.register(app)
 risk.register(app)
 report.register(app)

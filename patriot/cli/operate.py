@@ -1,6 +1,8 @@
 """Running it: `patriot up`, `doctor`, `migrate`, `rebuild`. Rule: only what runs the platform imports it."""
 
 import signal
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -8,6 +10,17 @@ import typer
 from patriot.cli.common import Json, quiet_logs, state_of
 from patriot.cli.output import UNSOUND, done, show
 from patriot.cli.tables import Column, plain_text, table
+
+
+class Broker(StrEnum):
+    """What `up --dapr` may run on."""
+
+    REDIS = "redis"
+    NATS = "nats"
+    KAFKA = "kafka"
+    RABBITMQ = "rabbitmq"
+    ALL = "all"
+
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -21,6 +34,9 @@ def up(
     plain: Annotated[bool, typer.Option("--plain", help="Print lines instead of the live screen.")] = False,
     seconds: Annotated[float | None, typer.Option(help="Stop by itself after so long.")] = None,
     dapr: Annotated[bool, typer.Option("--dapr", help="Every part a process beside its own Dapr sidecar.")] = False,
+    broker: Annotated[Broker, typer.Option(help="With --dapr; `all` = each topic on the broker that suits it.")] = (
+        Broker.REDIS
+    ),
     as_json: Json = False,
 ) -> None:
     """Run the platform: market, orders, portfolio. Ctrl-C stops everything, the database too."""
@@ -30,7 +46,7 @@ def up(
     given = {"seed": seed, "port": port, "market": "live" if live else None, "demo": None if demo else False}
     state = state_of(context, as_json)
     chosen = {name: value for name, value in given.items() if value is not None}
-    running.up(state, chosen, seconds, plain=plain, dapr=dapr)
+    running.up(state, chosen, seconds, plain=plain, broker=broker.value if dapr else "")
 
 
 def serve(
@@ -42,6 +58,23 @@ def serve(
     from patriot.cli import running
 
     running.serve_parts(state_of(context, as_json=False), parts)
+
+
+def topics(
+    context: typer.Context,
+    components: Annotated[Path, typer.Argument(help="A folder of Dapr components.")],
+    make: Annotated[bool, typer.Option("--make", help="Make what is missing; without it, only look.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check, or make, every topic on the brokers of these components; check the components' settings, too."""
+    from patriot.cli import upkeep
+
+    quiet_logs()
+    state = state_of(context, as_json)
+    found = upkeep.topics(state, components, make=make)
+    show({"wrong": found}, as_json=state.as_json, text="\n".join(found) or done("every topic is as it should be"))
+    if found:
+        raise typer.Exit(UNSOUND)
 
 
 def listen() -> None:
@@ -102,5 +135,5 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    for command in (up, serve, doctor, migrate, rebuild):
+    for command in (up, serve, topics, doctor, migrate, rebuild):
         app.command()(command)

@@ -1,8 +1,6 @@
 """`patriot replay FILE…`, `patriot backtest STRATEGY --data FILE…`: recorded data through the whole platform."""
 
 import asyncio
-import importlib
-import pkgutil
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -84,16 +82,25 @@ def _plan(files: list[Path], strategy: str, parameters: str, seed: int, *, as_js
     missing = [str(path) for path in files if not path.is_file()]
     if missing:
         fail(f"no such file: {', '.join(missing)}", USAGE, as_json=as_json)
-    _check_strategy(strategy, as_json=as_json)
+    given = _parameters(parameters, as_json=as_json)
+    _check_strategy(strategy, given, as_json=as_json)
     configure_logs(level="error", form="console", stream=sys.stderr)
-    return ReplayPlan(files, strategy, _parameters(parameters, as_json=as_json), seed)
+    return ReplayPlan(files, strategy, given, seed)
 
 
-def _check_strategy(name: str, *, as_json: bool) -> None:
-    folder = importlib.import_module("feeds.strategies.catalog").__path__
-    known = [info.name for info in pkgutil.iter_modules(folder)]
+def _check_strategy(name: str, parameters: dict[str, Any], *, as_json: bool) -> None:
+    from pydantic import ValidationError
+
+    from patriot.runtime import discovery
+
+    known = discovery.strategies()
     if name not in known:
-        fail(f"there is no strategy {name!r}; there are: {', '.join(known)}", USAGE, as_json=as_json)
+        fail(f"there is no strategy {name!r}; there are: {', '.join(sorted(known))}", USAGE, as_json=as_json)
+    try:
+        known[name].Parameters.model_validate(parameters)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        fail(f"--parameters: {wrong}", USAGE, as_json=as_json)
 
 
 def _parameters(text: str, *, as_json: bool) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from rich.text import Text
 
 from patriot.cli import lookup
 from patriot.cli.common import Account, Json, state_of
+from patriot.cli.figures import number
 from patriot.cli.output import USAGE, done, fail, show
 from patriot.cli.session import Client
-from patriot.cli.tables import plain_text, table
+from patriot.cli.tables import Column, figure, plain_text, table
 
 app = typer.Typer(help="Limits, exposure, value at risk, alerts.", no_args_is_help=True)
 
@@ -54,6 +55,22 @@ def limits(
     else:
         found = client.call("GET", f"/risk/levels/{quote(named)}")
     show(found, as_json=state.as_json, text=_level(found))
+
+
+def show_account(context: typer.Context, account: Account = None, as_json: Json = False) -> None:
+    """How an account stands: exposure, margin, value at risk, stress, alerts."""
+    state = state_of(context, as_json)
+    client = state.client()
+    found = client.call("GET", f"/risk/accounts/{lookup.account_id(client, account)}")
+    show(found, as_json=state.as_json, text=_standing(found))
+
+
+def alerts(context: typer.Context, as_json: Json = False) -> None:
+    """Figures of your accounts that are beyond a threshold now."""
+    state = state_of(context, as_json)
+    found = state.client().call("GET", "/risk/alerts")
+    columns = (plain_text("metric"), figure("limit"), Column("account", lambda one: lookup.short(one["account_id"])))
+    show(found, as_json=state.as_json, text=table(columns, found["alerts"], empty="no alerts"))
 
 
 def kill(
@@ -140,11 +157,36 @@ def _level(level: Mapping[str, Any]) -> Any:
     return Group(Text(level["scope"], "bold"), *halts, table(LIMIT_COLUMNS, lines, empty="no limits are set here"))
 
 
+def _standing(found: Mapping[str, Any]) -> Any:
+    """Tables of what is known; a figure that is not known is left out."""
+    currency, exposure = found["currency"], found["exposure_by_asset"]
+    figures = [{"figure": name, "value": value} for name, value in found["figures"].items()]
+    held = [{"asset": name, "value": value} for name, value in exposure.items()]
+    return Group(
+        Text(f"equity {number(found['equity']) or 'not known'} {currency}", "bold"),
+        table((plain_text("figure"), figure("value")), figures, empty="no figure is known"),
+        table((plain_text("asset"), figure("value", f"exposure {currency}")), held, empty="no exposure"),
+        table(
+            (
+                plain_text("method", "value at risk"),
+                figure("confidence"),
+                figure("days"),
+                figure("value_at_risk", currency),
+                figure("expected_shortfall", "shortfall"),
+            ),
+            found["value_at_risk"],
+            empty="no value at risk: too short a history of daily prices",
+        ),
+        table((plain_text("scenario", "stress"), plain_text("since"), figure("loss")), found["stress"]),
+        *(Text(f"{alert['metric']} is beyond {number(alert['limit'])}", "red") for alert in found["alerts"]),
+    )
+
+
 def _shown(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-for name, command in (("rules", rules), ("limits", limits)):
+for name, command in (("show", show_account), ("alerts", alerts), ("limits", limits), ("rules", rules)):
     app.command(name)(command)
 
 

@@ -50,8 +50,8 @@ START_ERRORS = (
 )
 
 
-def up(state: State, given: Mapping[str, Any], seconds: float | None, *, plain: bool, dapr: bool = False) -> None:
-    """Run until a signal, or for so many seconds."""
+def up(state: State, given: Mapping[str, Any], seconds: float | None, *, plain: bool, broker: str = "") -> None:
+    """Run until a signal, or for so many seconds. With a `broker`: beside Dapr."""
     settings = settings_of(state, given)
     on_screen = console.is_terminal and not plain and not state.as_json
     try:
@@ -59,19 +59,19 @@ def up(state: State, given: Mapping[str, Any], seconds: float | None, *, plain: 
             require_free(settings.host, settings.port, "PATRIOT_PORT")
             if settings.execution == "wire":
                 require_free("127.0.0.1", settings.venue_port, "PATRIOT_VENUE_PORT")
-            opened = _runtime(dapr=dapr)(settings)
+            opened = _opened(settings, broker)
             run = Run(settings, opened, set_log_level, as_json=state.as_json, on_screen=on_screen)
             asyncio.run(run.until_stopped(seconds))
     except START_ERRORS as error:
         fail(_reason(error), REFUSED, as_json=state.as_json)
 
 
-def _runtime(*, dapr: bool) -> Callable[[Settings], contextlib.AbstractAsyncContextManager[Platform]]:
-    if not dapr:
-        return platform
+def _opened(settings: Settings, broker: str) -> contextlib.AbstractAsyncContextManager[Platform]:
+    if not broker:
+        return platform(settings)
     from patriot.runtime.dapr.machine import dapr_platform
 
-    return dapr_platform
+    return dapr_platform(settings, broker)
 
 
 def serve_parts(state: State, parts: Sequence[str]) -> None:

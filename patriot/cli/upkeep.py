@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -53,6 +55,20 @@ def rebuild(state: State) -> dict[str, Any]:
     with _alone(state, settings):
         result = _attempt(run, state)
     return {**result, "seconds": round(time.monotonic() - started, 3)}
+
+
+def topics(state: State, components: Path, *, make: bool) -> list[str]:
+    """What is wrong with the components' settings and the brokers' topics, one line each."""
+    from patriot.runtime.dapr import topics as made
+    from patriot.runtime.dapr.components import judge
+
+    async def run() -> list[str]:
+        found = [str(finding) for finding in judge(components)]
+        if make and not found:
+            await made.prepare(components, os.environ)
+        return [*found, *await made.check(components, os.environ)]
+
+    return _attempt(run, state)
 
 
 async def compared(store: Store) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The kinds of event streams and their folds. One line each."""
 
-from patriot.domain import account, algorithm, order, position, transfer
+from patriot.domain import account, algorithm, deployment, order, position, transfer
 from patriot.domain.risk import level
 from patriot.runtime.decision import Aggregate
 
@@ -11,3 +11,4 @@ ALGORITHM: Aggregate[algorithm.Algorithm] = Aggregate("algorithm", algorithm.fol
 USER: Aggregate[account.User] = Aggregate("user", account.fold_user)
 LEVEL: Aggregate[level.Level] = Aggregate("risk", level.fold)
 TRANSFER: Aggregate[transfer.Transfer] = Aggregate("transfer", transfer.fold)
+STRATEGY: Aggregate[deployment.Deployment] = Aggregate("strategy", deployment.fold)

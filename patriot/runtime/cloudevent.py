@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from patriot.store.api import Origin, RecordedEvent, StreamId
-from schemas.reports import BalanceReport, VenueReport
+from schemas.reports import BalanceReport, RiskMetrics, VenueReport
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/cloudevents+json"
@@ -126,7 +126,13 @@ def from_recorded(event: RecordedEvent, key: str) -> CloudEvent:
 
 
 def from_report(
-    report: VenueReport | BalanceReport, identifier: str, *, now: datetime, service: str, origin: Origin, key: str
+    report: VenueReport | BalanceReport | RiskMetrics,
+    identifier: str,
+    *,
+    now: datetime,
+    service: str,
+    origin: Origin,
+    key: str,
 ) -> CloudEvent:
     """A report is told by `service`, whoever caused it."""
     subject = getattr(report, "order_id", None) or report.account_id

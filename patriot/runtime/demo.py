@@ -7,20 +7,23 @@ was cut off is finished by the next one.
 import secrets
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID, uuid5
 
 import orjson
 import structlog
 
 from patriot.runtime import asgi
-from patriot.runtime.edge import user_context
 from patriot.runtime.serving import Served
-from patriot.store.api import Row
 
 USERNAME = "demo"
 INSTRUMENT = "BINANCE:BTC/USDT:USDT"
 FUNDS = {"USDT": "100000", "BTC": "1"}
-STRATEGY = {"instrument": INSTRUMENT, "bar_seconds": 5, "fast": 5, "slow": 15, "notional": "1000"}
+STRATEGY = {
+    "kind": "ema_cross",
+    "name": "demo ema_cross",
+    "instruments": [INSTRUMENT],
+    "parameters": {"bar_seconds": 5, "fast": 5, "slow": 15, "notional": "1000"},
+    "start": True,
+}
 FIRST_ORDER = {"instrument": INSTRUMENT, "side": "buy", "order_type": "market", "quantity": "0.01"}
 WAIT_SECONDS = 30.0
 PAUSE_SECONDS = 0.25
@@ -109,22 +112,7 @@ class Demo:
             await self._call("POST", f"/accounts/{self.account_id}/funds", {"asset": asset, "amount": amount})
 
     async def _deploy(self) -> None:
-        me = await self._call("GET", "/users/me")
-        tenant_id = self._host.runtime.settings.tenant_id
-        context = user_context(self._host.runtime, "strategies", tenant_id, UUID(me["user_id"]))
-        row = {
-            "id": uuid5(UUID(self.account_id), INSTRUMENT),
-            "user_id": context.user.user_id,
-            "account_id": UUID(self.account_id),
-            "name": "demo ema_cross",
-            "kind": "ema_cross",
-            "parameters": STRATEGY,
-            "status": "running",
-            "created_at": context.now(),
-            "updated_at": context.now(),
-            "stream_version": 1,
-        }
-        await context.write([Row("strategies", row)])
+        await self._call("POST", "/strategies", {**STRATEGY, "account_id": self.account_id})
 
     async def _call(self, method: str, path: str, body: Any = None) -> Any:
         return (await self._send(method, path, body))[1]

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import TypeVar
 
 from patriot.runtime.function import Feed, Function
+from patriot.strategy import Strategy
 
 Part = TypeVar("Part", bound=Function)
 
@@ -49,3 +50,18 @@ def _attribute(module: str, name: str, kind: type[Part]) -> Part:
     if not isinstance(part, kind):
         raise TypeError(f"{module} must define `{name}`, an instance of {kind.__name__}")
     return part
+
+
+def strategies() -> dict[str, type[Strategy]]:
+    """Every strategy of `feeds/strategies/catalog/<name>.py`, by name."""
+    package = importlib.import_module("feeds.strategies.catalog")
+    modules = [
+        importlib.import_module(f"{package.__name__}.{one.name}") for one in pkgutil.iter_modules(package.__path__)
+    ]
+    found = [
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == module.__name__
+    ]
+    return {strategy.NAME: strategy for strategy in found}

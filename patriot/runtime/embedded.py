@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from patriot.protocols.market import Market
 from patriot.runtime import asgi
 from patriot.runtime.access import BROKER, Access
+from patriot.runtime.breaker import BreakingInvoker
 from patriot.runtime.broker import Broker, BrokerLimits
 from patriot.runtime.clock import Clock, Ids
 from patriot.runtime.cloudevent import CloudEvent
@@ -198,7 +199,7 @@ class Host:
             random=random,
             store=store,
             publisher=self.broker,
-            invoker=LocalInvoker(self.edges, settings.call_timeout_seconds),
+            invoker=BreakingInvoker(LocalInvoker(self.edges, settings.call_timeout_seconds), clock.monotonic),
             state=MemoryState(clock),
             secrets=StaticSecrets(secrets),
             scheduler=self.scheduler,

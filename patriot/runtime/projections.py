@@ -1,8 +1,12 @@
 """From folded state to the rows of the read models. Projection and rebuild both come through here."""
 
 from datetime import datetime
+from uuid import uuid5
+
+import orjson
 
 from patriot.domain.algorithm import Algorithm
+from patriot.domain.deployment import Deployment
 from patriot.domain.money import ZERO
 from patriot.domain.order import Order
 from patriot.domain.position import Position
@@ -120,3 +124,27 @@ def transfer_row(transfer: Transfer) -> Row:
             "stream_version": transfer.version,
         },
     )
+
+
+def strategy_rows(deployment: Deployment) -> list[Row]:
+    """One row per account that it was ever assigned to: what the feed runs."""
+    parameters = {**orjson.loads(deployment.parameters), "instruments": list(deployment.instruments)}
+    return [
+        Row(
+            "strategies",
+            {
+                "id": uuid5(deployment.strategy_id, str(one.account_id)),
+                "strategy_id": deployment.strategy_id,
+                "user_id": one.owner_id,
+                "account_id": one.account_id,
+                "name": deployment.name,
+                "kind": deployment.kind,
+                "parameters": parameters,
+                "status": deployment.status if one.active else "stopped",
+                "created_at": deployment.created_at,
+                "updated_at": deployment.updated_at,
+                "stream_version": deployment.version,
+            },
+        )
+        for one in deployment.assignments.values()
+    ]

@@ -13,13 +13,21 @@ from uuid import UUID
 from patriot.domain.balances import changes_of
 from patriot.domain.money import EXACT, ZERO
 from patriot.domain.quotas import difference
-from patriot.runtime.aggregates import ALGORITHM, ORDER, POSITION, TRANSFER
+from patriot.runtime.aggregates import ALGORITHM, ORDER, POSITION, STRATEGY, TRANSFER
 from patriot.runtime.decision import ledger_rows
-from patriot.runtime.projections import algorithm_row, order_row, position_row, trade_row, transfer_row
+from patriot.runtime.projections import (
+    algorithm_row,
+    order_row,
+    position_row,
+    strategy_rows,
+    trade_row,
+    transfer_row,
+)
 from patriot.store.api import BalanceChange, Commit, Origin, QuotaChange, RecordedEvent, Row, Store, StreamId
 from schemas.algorithm_events import AlgorithmEvent
 from schemas.events import MoneyEvent, OrderEvent, PositionUpdated
 from schemas.settlement_events import TransferEvent
+from schemas.strategy_events import StrategyEvent
 from schemas.upcasters import decode_event
 
 BATCH_ROWS = 2000
@@ -72,6 +80,9 @@ class Rebuild:
             self._put(recorded, (recorded.stream.id, recorded.version), trade_row(event, recorded.occurred_at))
         elif isinstance(event, TransferEvent):
             self._put(recorded, recorded.stream.id, transfer_row(self._fold(TRANSFER, recorded, event)))
+        elif isinstance(event, StrategyEvent):
+            for row in strategy_rows(self._fold(STRATEGY, recorded, event)):
+                self._put(recorded, row.values["id"], row)
 
     def _fold(self, aggregate: Any, recorded: RecordedEvent, event: object) -> Any:
         _, before = self.states.get(recorded.stream, (0, None))

@@ -5,6 +5,7 @@ trusted to no cache: buying power, open orders, positions, limits' versions and 
 Every refusal leaves a `risk.denied` event; an approval is `order.created` itself.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Proposal
 from patriot.runtime.ports import Runtime
 from patriot.runtime.problem import ProblemError
+from patriot.runtime.standing import Standings
 from patriot.store.api import Guard, GuardFailed, GuardState, InsufficientFunds, QuotaExceeded, Refused
 from schemas.commands import CreateOrder
 from schemas.risk_commands import SetLimits
@@ -272,6 +274,8 @@ async def _with_what_is_asked(facts: RiskContext, context: RequestContext) -> Ri
     asked: dict[str, Any] = {}
     if order.reduce_only or limits.reduce_only or limits.blocked_instruments or limits.sessions or limits.need_standing:
         asked["position_quantity"] = await _position(context, order)
+    if limits.need_standing:
+        asked["standing"] = await Standings.of(context.runtime).standing(context, order.account_id)
     if limits.prevent_self_trade:
         asked["best_opposite"] = await _best_opposite(context, order)
     return replace(facts, **asked) if asked else facts
@@ -294,8 +298,9 @@ async def _best_opposite(context: RequestContext, order: CreateOrder) -> Decimal
 async def _reference(instrument: str, context: RequestContext) -> ReferencePrice | None:
     """Without an answer from where prices lie nobody can say what the order costs."""
     try:
-        price = await context.price(instrument)
-    except (OSError, TimeoutError) as error:
+        async with asyncio.timeout(context.runtime.settings.call_timeout_seconds):
+            price = await context.price(instrument)
+    except Exception as error:  # in whatever way it fails: the order is refused
         raise ProblemError(503, "risk_unavailable", "no price can be read now; nothing was sent") from error
     if price is None:
         return None

@@ -157,12 +157,11 @@ _TABLES = (
         "strategies",
         ("id",),
         {
-            "id": "uuid", "user_id": "uuid", "account_id": "uuid", "name": "text", "kind": "text",
-            "parameters": "jsonb", "status": "text", "created_at": "timestamptz", "updated_at": "timestamptz",
-            "stream_version": "integer",
+            "id": "uuid", "strategy_id": "uuid", "user_id": "uuid", "account_id": "uuid", "name": "text",
+            "kind": "text", "parameters": "jsonb", "status": "text", "created_at": "timestamptz",
+            "updated_at": "timestamptz", "stream_version": "integer",
         },
         version="stream_version",
-        disposable=False,  # written by commands, without an event so far
     ),
     Table(
         "transfers",

@@ -22,7 +22,8 @@ CANCEL_SHARE: Final = 0.2
 """Of the budget; cancels always find it, whatever else was asked before."""
 BURST_SHARE: Final = 0.25
 USABLE_SHARE: Final = 0.95
-CHUNK_SHARE: Final = 0.01
+CHUNK_SHARE: Final = 0.25
+"""Of what comes in during CHUNK_SECONDS."""
 CHUNK_SECONDS: Final = 0.5
 CLOCKS_DIFFER_SECONDS_MAX: Final = 60.0
 WRITE_ATTEMPTS_MAX: Final = 20
@@ -130,35 +131,38 @@ class SharedBudget:
         return Held("silenced", seconds) if seconds > 0 else None
 
     async def _draw(self, weight: float, *, for_cancel: bool) -> Held | None:
+        """Give back what is left of the last draw, and draw anew."""
         budget, floor = self._budget, 0.0 if for_cancel else self._budget.kept_for_cancels
-        chunk = weight if for_cancel else max(weight, budget.weight * CHUNK_SHARE)
+        chunk = weight if for_cancel else max(weight, budget.rate * CHUNK_SECONDS * CHUNK_SHARE)
+        amount = 0.0
 
-        def less(bucket: Bucket) -> Bucket:
+        def drawn(bucket: Bucket) -> Bucket:
+            nonlocal amount
             self._silent_until = max(self._silent_until, bucket.silent_until)
-            amount = min(chunk, bucket.tokens - floor)
+            there = min(budget.burst, bucket.tokens + self._drawn)
+            amount = min(chunk, there - floor)
             if amount < weight or self._silence_left():
                 return bucket
-            return replace(bucket, tokens=bucket.tokens - amount)
+            return replace(bucket, tokens=there - amount)
 
-        before, after = await self._change(less)
+        before = await self._change(drawn)
         if held := self._silence_left():
             return held
-        if before == after:
-            return Held("rate_limited", (weight + floor - before.tokens) / budget.rate)
-        left = self._drawn if self._now() < self._drawn_until else 0.0
-        self._drawn = left + before.tokens - after.tokens - weight
+        if amount < weight:
+            return Held("rate_limited", (weight + floor - before.tokens - self._drawn) / budget.rate)
+        self._drawn = amount - weight
         self._drawn_until = self._now() + CHUNK_SECONDS
         return None
 
-    async def _change(self, change: Callable[[Bucket], Bucket]) -> tuple[Bucket, Bucket]:
-        """Change the bucket as one; returns (as it was now, as it is). Raises EtagMismatch after many lost races."""
+    async def _change(self, change: Callable[[Bucket], Bucket]) -> Bucket:
+        """Change the bucket as one; returns what it was just before. Raises EtagMismatch after many lost races."""
         for attempt in range(1, WRITE_ATTEMPTS_MAX + 1):
             entry = await self._state.get(self._key)
             known = Bucket.read(entry.value) if entry else Bucket(self._budget.burst, self._now())
             before = known.filled(self._budget, self._now())
             after = change(before)
             if after == before:
-                return before, after
+                return before
             life = max(self._budget.seconds, after.silent_until - self._now()) + CLOCKS_DIFFER_SECONDS_MAX
             try:
                 value = orjson.dumps(asdict(after))
@@ -167,7 +171,7 @@ class SharedBudget:
                 if attempt == WRITE_ATTEMPTS_MAX:
                     raise
                 continue
-            return before, after
+            return before
         raise AssertionError("unreachable")
 
     def _now(self) -> float:

@@ -9,6 +9,7 @@ import structlog
 
 from patriot.runtime.clock import Clock
 from patriot.runtime.ports import State
+from patriot.telemetry.tracing import traced
 from patriot.venues.budget import Held, SharedBudget
 from patriot.venues.connections import Connections
 from patriot.venues.dialect import Dialect
@@ -67,7 +68,7 @@ class Calls:
         await self._enter(gate, step, dialect.weights[kind][step])
         try:
             async with asyncio.timeout(self._connections.timeout_seconds):
-                result = await call()
+                result = await traced(call(), f"{dialect.venue} {step}")
         except Exception as error:
             await self._failed(gate, dialect, exchange, kind, error)
             raise

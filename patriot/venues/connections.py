@@ -14,6 +14,7 @@ import ccxt.pro
 
 from patriot.security.secret import Secret
 from patriot.telemetry.correlation import correlation_headers
+from patriot.telemetry.tracing import trace_headers
 from patriot.venues.dialect import Dialect
 from patriot.venues.endpoints import VenueEndpoints
 
@@ -169,10 +170,14 @@ class _CorrelationHeaders(Mapping[str, str]):
     """The headers of the operation that makes the call, looked up at each call."""
 
     def __getitem__(self, name: str) -> str:
-        return correlation_headers()[name]
+        return _operation()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(correlation_headers())
+        return iter(_operation())
 
     def __len__(self) -> int:
-        return len(correlation_headers())
+        return len(_operation())
+
+
+def _operation() -> dict[str, str]:
+    return correlation_headers() | trace_headers()

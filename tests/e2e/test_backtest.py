@@ -35,3 +35,22 @@ async def test_equity_ends_where_profit_and_fees_say():
     assert tested.result.fills == replayed.fills
     cash = Decimal(100_000) + tested.result.realised_pnl - tested.result.fees
     assert told["end_equity"] == pytest.approx(float(cash) + told["open_profit"], abs=1.0)
+
+
+@pytest.mark.requirement("T6", "P12", "T11")
+@pytest.mark.parametrize(
+    ("strategy", "parameters"),
+    [
+        ("mean_reversion", {"length": 10, "entry": "1"}),
+        ("breakout", {"entry": 5, "exit": 3, "long_bars": 5, "trend": 2}),
+        ("grid", {"length": 5, "levels": 1, "width": "0.2"}),
+    ],
+)
+async def test_example_strategies_trade_a_recording(strategy, parameters):
+    path = recording("hftbacktest/usdm_btcusdt_20240718.gz")
+    given = {"bar_seconds": 1, "notional": "5000", **parameters}
+    tested = await backtest(ReplayPlan([path], strategy, given))
+    assert tested.result.unbalanced == {}
+    assert tested.result.orders > 0
+    assert tested.result.fills > 0
+    assert {trip["strategy"] for trip in tested.view["trips"]} <= {f"{strategy} BTCUSDT"}

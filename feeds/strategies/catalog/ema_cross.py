@@ -21,28 +21,36 @@ class EmaCross(Strategy):
         fast: int = Field(8, ge=1, le=1000)
         slow: int = Field(21, ge=2, le=5000)
 
+    class State(Strategy.State):
+        fast: Decimal = ZERO
+        slow: Decimal = ZERO
+        bars: int = 0
+
     parameters: Parameters
-    _fast: Decimal = ZERO
-    _slow: Decimal = ZERO
-    _bars: int = 0
+    state: State
+
+    @property
+    def warm_up(self) -> int:
+        return 3 * self.parameters.slow
 
     def on_bar(self, bar: StrategyBar) -> Iterable[Intent]:
         self._average(bar.close)
-        self._bars += 1
-        if self._bars < self.parameters.slow:
+        self.state.bars += 1
+        if self.state.bars < self.parameters.slow:
             return ()
         return self.change_to(self._wanted(bar.close))
 
     def _average(self, price: Decimal) -> None:
-        if not self._bars:
-            self._fast = self._slow = price
+        state = self.state
+        if not state.bars:
+            state.fast = state.slow = price
             return
-        self._fast += (price - self._fast) * 2 / (self.parameters.fast + 1)
-        self._slow += (price - self._slow) * 2 / (self.parameters.slow + 1)
+        state.fast += (price - state.fast) * 2 / (self.parameters.fast + 1)
+        state.slow += (price - state.slow) * 2 / (self.parameters.slow + 1)
 
     def _wanted(self, price: Decimal) -> Decimal:
         """The position to hold; the size is kept while the direction stays."""
-        if self._fast > self._slow:
+        if self.state.fast > self.state.slow:
             return self.position if self.position > 0 else self.size(price)
         if not self.instrument.is_derivative:
             return ZERO

@@ -43,6 +43,10 @@ class Level:
     def halted(self) -> bool:
         return bool(self.halts)
 
+    def settings_changed(self, before: "Level") -> bool:
+        """Whether what orders are judged by is another than before; alerts alone are not."""
+        return (self.limits, self.halted) != (before.limits, before.halted)
+
     @property
     def settings(self) -> dict[str, Any]:
         """The limits as the level's guard keeps them."""

@@ -3,7 +3,7 @@
 Exposures are a vector (what is held of each asset, in one currency, short < 0), returns a matrix (a row a day, a column
 an asset). Three ways to the distribution of the portfolio's profit over a horizon:
 
-historical      the profits that the past days would have made (Hull, Risk Management and Financial Institutions, ch. 13)
+historical      the profits that the past days would have made (Hull, Risk Management, ch. 13)
 parametric      normal, with mean and covariance of the past days (RiskMetrics technical document, 1996)
 Monte Carlo     days drawn from the multivariate normal with that mean and covariance, compounded over the horizon
                 (Glasserman, Monte Carlo Methods in Financial Engineering, ch. 9)

@@ -108,7 +108,7 @@ def round_trips(fills: Iterable[Fill], instrument: Instrument) -> tuple[list[Rou
     closed = list[RoundTrip]()
     trip: OpenTrip | None = None
     for fill in fills:
-        size, fee = _size(fill, instrument), fee_of(fill, instrument)
+        size, fee = size_of(fill, instrument), fee_of(fill, instrument)
         rest = size
         if trip is not None and trip.side != fill.side:
             out = min(size, trip.held)
@@ -147,7 +147,7 @@ def fee_of(fill: Fill, instrument: Instrument) -> Decimal:
     return fill.fee * fill.price if fill.fee_asset == instrument.base else ZERO
 
 
-def _size(fill: Fill, instrument: Instrument) -> Decimal:
+def size_of(fill: Fill, instrument: Instrument) -> Decimal:
     kept_in_base = fill.fee if instrument.kind == "spot" and fill.fee_asset == instrument.base else ZERO
     return fill.quantity - kept_in_base if fill.side == "buy" else fill.quantity + kept_in_base
 

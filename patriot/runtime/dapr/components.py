@@ -3,7 +3,8 @@
 Most of these are a broker's or Dapr's own defaults. The same judgement is made in the tests and at every start.
 
 ComponentsError
-└── UnsafeComponents     what was found, one line each: <file>:<line>: <what, and why>
+├── UnsafeComponents     what was found, one line each: <file>:<line>: <what, and why>
+└── TopicsWrong          (topics.py) a broker does not answer, or has a topic otherwise than it should
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from patriot.runtime.access import Access
+from patriot.runtime.breaker import BreakingInvoker
 from patriot.runtime.clock import Clock, Ids
 from patriot.runtime.dapr.door import Door
 from patriot.runtime.dapr.ports import DaprInvoker, DaprSecrets, DaprState
@@ -51,7 +52,7 @@ class DaprHost:
             random=ground.random,
             store=store,
             publisher=self.publisher,
-            invoker=DaprInvoker(sidecar, ids, settings.call_timeout_seconds),
+            invoker=BreakingInvoker(DaprInvoker(sidecar, ids, settings.call_timeout_seconds), clock.monotonic),
             state=DaprState(sidecar),
             secrets=DaprSecrets(sidecar),
             scheduler=self.scheduler,

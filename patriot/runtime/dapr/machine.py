@@ -19,7 +19,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from patriot.runtime import discovery
-from patriot.runtime.dapr.brokers import Backing, backing
+from patriot.runtime.dapr.backing import Backing, backing
 from patriot.runtime.dapr.components import refuse_unsafe
 from patriot.runtime.dapr.daprd import Beside, Tokens, write_configuration
 from patriot.runtime.dapr.gateway import Gateway
@@ -74,11 +74,11 @@ class GatewayHost:
 
 
 @asynccontextmanager
-async def dapr_platform(settings: Settings) -> AsyncIterator[Platform]:
+async def dapr_platform(settings: Settings, broker: str = "redis") -> AsyncIterator[Platform]:
     """Run everything until the block ends.
 
     Raises:
-        UnsafeComponents, ToolMissing, NotReady, SidecarUnavailable, and what `platform` raises.
+        UnsafeComponents, TopicsWrong, ToolMissing, NotReady, SidecarUnavailable, and what `platform` raises.
 
     """
     folder = settings.data_dir / "dapr"
@@ -88,7 +88,7 @@ async def dapr_platform(settings: Settings) -> AsyncIterator[Platform]:
     parts = [*discovery.functions(), *discovery.feeds()]
     units = units_of(parts)
     settings = _divided(settings, len(units) + 1)
-    behind = backing(folder)
+    behind = backing(broker, folder)
     refuse_unsafe(behind.resources)
     tokens = Tokens(secrets.token_urlsafe(24), secrets.token_urlsafe(24))
     maker = _Maker(settings, behind, tokens, write_configuration(folder))
@@ -101,7 +101,8 @@ async def dapr_platform(settings: Settings) -> AsyncIterator[Platform]:
         Fleet(folder) as apps,
         connected(own.address) as sidecar,
     ):
-        await brokers.start(behind.programs)
+        for program in behind.programs:
+            await brokers.start([program])
         await behind.prepare()
         await sidecars.start([own.program(), *(beside.program() for _, beside in pairs)])
         await apps.start([maker.app(*pair) for pair in pairs])

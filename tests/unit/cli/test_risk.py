@@ -66,3 +66,37 @@ def test_resume_says_who_still_halts(terminal: Terminal, api: FakeApi) -> None:
     assert "still halted by the manager: odd orders" in terminal.run("resume", "user").stdout
     api.routes["DELETE /risk/.*"] = (409, problem(409, "invalid_transition", "a manager has halted it"))
     terminal.run("resume", "user", code=REFUSED)
+
+
+def test_standing_is_shown_with_what_is_known(terminal: Terminal, api: FakeApi) -> None:
+    standing = {
+        "currency": "USDT",
+        "equity": "1234.5",
+        "figures": {"leverage": "1.5"},
+        "exposure_by_asset": {"BTC": "1851.75"},
+        "value_at_risk": [
+            {
+                "method": "historical",
+                "confidence": "0.95",
+                "days": 1,
+                "value_at_risk": "55.5",
+                "expected_shortfall": "80",
+            }
+        ],
+        "stress": [{"scenario": "hash war", "since": "2018-11-19", "fall": "0.1871", "loss": "346.46"}],
+        "alerts": [{"account_id": ACCOUNT, "metric": "leverage", "limit": "1"}],
+    }
+    api.routes[f"GET /risk/accounts/{ACCOUNT}"] = standing
+    shown = terminal.run("risk", "show").stdout
+    for words in ("1,234.5", "leverage", "1,851.75", "historical", "hash war", "leverage is beyond 1"):
+        assert words in shown
+    nothing = standing | {"equity": None, "figures": {}, "exposure_by_asset": {}, "value_at_risk": []}
+    api.routes[f"GET /risk/accounts/{ACCOUNT}"] = nothing
+    assert "equity not known" in terminal.run("risk", "show").stdout
+
+
+def test_alerts_are_listed(terminal: Terminal, api: FakeApi) -> None:
+    api.routes["GET /risk/alerts"] = {"alerts": [{"account_id": ACCOUNT, "metric": "drawdown", "limit": "0.1"}]}
+    assert "drawdown" in terminal.run("risk", "alerts").stdout
+    api.routes["GET /risk/alerts"] = {"alerts": []}
+    assert "no alerts" in terminal.run("risk", "alerts").stdout

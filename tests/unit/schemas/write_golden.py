@@ -31,6 +31,7 @@ SPECIAL = {
     "trailing": {"rule": "percent", "distance": "1.5", "activation_price": "60000"},
     "parameters": {"slices": 10},
     "emulated": ["trigger"],
+    "instruments": ["BINANCE:BTC/USDT:USDT"],
     "link": {
         "list_id": "0190a6f2-3c4d-7e8f-9a0b-1c2d3e4f5a6b",
         "kind": "bracket",

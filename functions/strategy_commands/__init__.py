@@ -1,0 +1,1 @@
+"""Deploy, assign, start, pause and stop strategies."""

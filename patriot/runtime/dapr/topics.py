@@ -1,0 +1,255 @@
+"""Making and checking topics on the brokers themselves. Rule: a topic exists, as the table says, before it is used.
+
+Kafka       topics with the table's partitions and retention, two replicas in sync, in bytes as the producer sent
+NATS        one stream per topic, on disk, so that each app's durable consumer has a name of its own
+RabbitMQ    each consumer's queue, bound before the first message; else a fan-out reaches nobody
+Redis       nothing: the first message or reader makes the stream
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own way of re-exporting
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from patriot.runtime.dapr.components import ComponentsError, read
+from schemas.topics import DEAD_LETTER_SUFFIX, TOPICS, Topic
+
+REPLICAS, IN_SYNC = 3, 2
+CALL_SECONDS_MAX = 30
+DEAD_LETTER_DAYS = 90
+"""Dead letters wait for a person."""
+
+
+class TopicsWrong(ComponentsError):
+    """A broker does not answer, or has a topic otherwise than the table says; one line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One topic as a broker should have it."""
+
+    name: str
+    partitions: int
+    retention_ms: int
+    consumers: tuple[str, ...]
+
+
+def wanted(pubsub: str) -> Iterator[Wanted]:
+    """The topics of one component, each with its dead-letter topic."""
+    for topic in TOPICS.values():
+        if topic.pubsub == pubsub:
+            yield Wanted(topic.name, topic.partitions, topic.retention_ms, topic.consumers)
+            yield _dead(topic)
+
+
+def _dead(topic: Topic) -> Wanted:
+    return Wanted(topic.name + DEAD_LETTER_SUFFIX, 1, DEAD_LETTER_DAYS * 86_400_000, (DEAD_LETTERS,))
+
+
+DEAD_LETTERS = "dead-letters"
+"""Nobody's app id: its queue keeps dead letters on brokers that keep only what has a queue."""
+
+
+async def prepare(resources: Path, environment: Mapping[str, str]) -> None:
+    """Make what is missing on every broker of the components. Raises TopicsWrong."""
+    for kind, place, topics in _by_broker(resources, environment):
+        make = MAKERS.get(kind)
+        if make is not None:
+            await make(place, topics)
+
+
+async def check(resources: Path, environment: Mapping[str, str]) -> Sequence[str]:
+    """What is missing or otherwise than the table says, one line each."""
+    found: list[str] = []
+    for kind, place, topics in _by_broker(resources, environment):
+        look = CHECKERS.get(kind)
+        if look is not None:
+            found += await look(place, topics)
+    return found
+
+
+def _by_broker(resources: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, str, list[Wanted]]]:
+    """(type of component, where the broker is, its topics)."""
+    for document in read(resources)[0]:
+        topics = list(wanted(document.name))
+        kind = str(document.value.get("spec", {}).get("type"))
+        if topics and kind in PLACES:
+            yield kind, _place(document.value["spec"]["metadata"], PLACES[kind], environment), topics
+
+
+PLACES = {"pubsub.kafka": "brokers", "pubsub.jetstream": "natsURL", "pubsub.rabbitmq": "connectionString"}
+
+
+def _place(metadata: Sequence[Mapping[str, Any]], setting: str, environment: Mapping[str, str]) -> str:
+    entry = next(one for one in metadata if one["name"] == setting)
+    place = str(entry["value"]) if "value" in entry else environment.get(entry.get("envRef", ""), "")
+    if not place:
+        raise TopicsWrong(f"{setting} is not known here: set {entry.get('envRef', 'it')}")
+    return place
+
+
+# --- Kafka ---
+async def _make_kafka(place: str, topics: Sequence[Wanted]) -> None:
+    await asyncio.to_thread(_make_kafka_topics, place, topics)
+
+
+def _make_kafka_topics(place: str, topics: Sequence[Wanted]) -> None:
+    client = AdminClient({"bootstrap.servers": place})
+    try:
+        cluster = client.list_topics(timeout=CALL_SECONDS_MAX)
+        replicas = min(REPLICAS, len(cluster.brokers))
+        missing = [topic for topic in topics if topic.name not in cluster.topics]
+        new = [
+            NewTopic(topic.name, topic.partitions, replicas, config=_kafka_settings(topic, replicas))
+            for topic in missing
+        ]
+        for future in client.create_topics(new).values() if new else ():
+            future.result(CALL_SECONDS_MAX)
+    except KafkaException as error:
+        raise TopicsWrong(f"Kafka at {place}: {error}") from error
+
+
+def _kafka_settings(topic: Wanted, replicas: int) -> dict[str, str]:
+    in_sync = min(IN_SYNC, replicas)
+    return {"retention.ms": str(topic.retention_ms), "min.insync.replicas": str(in_sync)}
+
+
+async def _check_kafka(place: str, topics: Sequence[Wanted]) -> list[str]:
+    return await asyncio.to_thread(_check_kafka_topics, place, topics)
+
+
+def _check_kafka_topics(place: str, topics: Sequence[Wanted]) -> list[str]:
+    client = AdminClient({"bootstrap.servers": place})
+    try:
+        known = client.list_topics(timeout=CALL_SECONDS_MAX).topics
+        found = [f"Kafka: no topic {topic.name}" for topic in topics if topic.name not in known]
+        there = [topic for topic in topics if topic.name in known]
+        asked = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in there]
+        told = client.describe_configs(asked) if asked else {}
+        settings = {one.name: future.result(CALL_SECONDS_MAX) for one, future in told.items()}
+    except KafkaException as error:
+        raise TopicsWrong(f"Kafka at {place}: {error}") from error
+    for topic in there:
+        if (has := len(known[topic.name].partitions)) != topic.partitions:
+            found.append(f"Kafka: {topic.name} has {has} partitions, not {topic.partitions}")
+        if (kept := _value(settings[topic.name], "retention.ms")) != str(topic.retention_ms):
+            found.append(f"Kafka: {topic.name} keeps messages {kept} ms, not {topic.retention_ms}")
+    return found
+
+
+def _value(settings: Mapping[str, Any], name: str) -> str:
+    return str(settings[name].value)
+
+
+# --- NATS ---
+async def _make_nats(place: str, topics: Sequence[Wanted]) -> None:
+    import nats
+    from nats.errors import Error
+    from nats.js.api import StorageType, StreamConfig
+
+    try:
+        client = await nats.connect(place, connect_timeout=CALL_SECONDS_MAX)
+    except (Error, OSError) as error:
+        raise TopicsWrong(f"NATS at {place}: {error}") from error
+    try:
+        for topic in topics:
+            config = StreamConfig(
+                name=_stream(topic), subjects=[topic.name], max_age=topic.retention_ms / 1000, storage=StorageType.FILE
+            )
+            await client.jetstream().add_stream(config)
+    finally:
+        await client.close()
+
+
+async def _check_nats(place: str, topics: Sequence[Wanted]) -> list[str]:
+    import nats
+    from nats.errors import Error
+
+    try:
+        client = await nats.connect(place, connect_timeout=CALL_SECONDS_MAX)
+    except (Error, OSError) as error:
+        raise TopicsWrong(f"NATS at {place}: {error}") from error
+    try:
+        there = {one.config.name: one.config for one in await client.jetstream().streams_info()}
+    finally:
+        await client.close()
+    found = [f"NATS: no stream for {topic.name}" for topic in topics if _stream(topic) not in there]
+    for topic in topics:
+        stream = there.get(_stream(topic))
+        if stream is not None and int((stream.max_age or 0) * 1000) != topic.retention_ms:
+            found.append(f"NATS: {topic.name} keeps messages {stream.max_age} s, not {topic.retention_ms / 1000:g}")
+    return found
+
+
+def _stream(topic: Wanted) -> str:
+    return topic.name.replace(".", "_")
+
+
+# --- RabbitMQ ---
+async def _make_rabbitmq(place: str, topics: Sequence[Wanted]) -> None:
+    await asyncio.to_thread(_make_queues, place, topics)
+
+
+def _make_queues(place: str, topics: Sequence[Wanted]) -> None:
+    """As Dapr's component declares them, so that both may come first."""
+    import pika
+    from pika.exceptions import AMQPError
+
+    try:
+        with pika.BlockingConnection(pika.URLParameters(place)) as connection:
+            channel = connection.channel()
+            for topic in topics:
+                channel.exchange_declare(topic.name, "fanout", durable=True)
+                for consumer in topic.consumers:
+                    queue = f"{consumer}-{topic.name}"
+                    channel.exchange_declare(f"dlx-{queue}", "fanout", durable=True)
+                    lazy = {"x-queue-mode": "lazy"}
+                    channel.queue_declare(f"dlq-{queue}", durable=True, arguments=lazy)
+                    channel.queue_bind(f"dlq-{queue}", f"dlx-{queue}")
+                    known = {"x-dead-letter-exchange": f"dlx-{queue}", "x-queue-type": "classic"}
+                    channel.queue_declare(queue, durable=True, arguments=known)
+                    channel.queue_bind(queue, topic.name)
+    except (AMQPError, OSError) as error:
+        raise TopicsWrong(f"RabbitMQ: {error!r}") from error
+
+
+async def _check_rabbitmq(place: str, topics: Sequence[Wanted]) -> list[str]:
+    return await asyncio.to_thread(_check_queues, place, topics)
+
+
+def _check_queues(place: str, topics: Sequence[Wanted]) -> list[str]:
+    import pika
+    from pika.exceptions import AMQPError, ChannelClosedByBroker
+
+    found: list[str] = []
+    try:
+        with pika.BlockingConnection(pika.URLParameters(place)) as connection:
+            for queue in [f"{consumer}-{topic.name}" for topic in topics for consumer in topic.consumers]:
+                try:
+                    connection.channel().queue_declare(queue, passive=True)
+                except ChannelClosedByBroker:
+                    found.append(f"RabbitMQ: no queue {queue}")
+    except (AMQPError, OSError) as error:
+        raise TopicsWrong(f"RabbitMQ: {error!r}") from error
+    return found
+
+
+MAKERS: Mapping[str, Callable[[str, Sequence[Wanted]], Awaitable[None]]] = {
+    "pubsub.kafka": _make_kafka,
+    "pubsub.jetstream": _make_nats,
+    "pubsub.rabbitmq": _make_rabbitmq,
+}
+CHECKERS: Mapping[str, Callable[[str, Sequence[Wanted]], Awaitable[list[str]]]] = {
+    "pubsub.kafka": _check_kafka,
+    "pubsub.jetstream": _check_nats,
+    "pubsub.rabbitmq": _check_rabbitmq,
+}
