@@ -126,8 +126,8 @@ class Reconciliation:
         if await self.orders():
             self._seen.clear()
         else:
+            await self.positions()  # what it books changes what the balance should be
             await self.balances()
-            await self.positions()
         return await self._divergences.tell()
 
     async def positions(self) -> None:
