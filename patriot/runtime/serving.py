@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp
 from patriot.runtime.ports import Runtime
 
 GRACE_SECONDS = 5
+PORTS = range(12_000, 32_000)  # below the systems' own choice for outgoing connections
 
 
 class Served(Protocol):
@@ -68,17 +70,15 @@ def listen(address: str, port: int, variable: str = "PATRIOT_PORT") -> socket.so
 
 
 def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
+    """A loopback port that is free now, and that no outgoing connection will be given in a moment."""
+    return free_ports(1)
 
 
 def free_ports(count: int) -> int:
-    """The first of so many loopback ports in a row that are free now."""
+    """The first of so many such ports in a row."""
     while True:
-        first = free_port()
-        with contextlib.ExitStack() as probes, contextlib.suppress(OSError, OverflowError):
+        first = PORTS.start + secrets.randbelow(len(PORTS) - count)
+        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
             for port in range(first, first + count):
                 probes.enter_context(socket.create_server(("127.0.0.1", port)))
             return first

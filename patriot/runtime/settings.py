@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     metrics_seconds: float = Field(300, ge=0, description="every user's performance of the day, so often; 0 = never")
     withdrawal_approvals: int = Field(2, ge=1, description="persons who must agree before money leaves")
     risk_seconds: float = Field(5, ge=0, description="every account's risk is measured so often; 0 = never")
+    kafka: str = Field("", description="brokers that market data goes to directly; empty = through the sidecar")
     outbox_age_seconds: float = Field(2, description="the relay takes outbox rows older than this")
     broker_queue_max: int = Field(50_000, description="messages in memory; beyond, they wait in the outbox")
     delivery_attempts_max: int = Field(8, description="then a message goes to the dead-letter queue")

@@ -60,7 +60,12 @@ def components(name: str) -> tuple[Path, Mapping[str, str]]:
 def _run(program: Program, folder: Path) -> None:
     with (folder / f"{program.name}.log").open("wb") as log:
         child = subprocess.Popen(
-            program.command, env={**os.environ, **program.environment}, stdout=log, stderr=log, start_new_session=True
+            program.command,
+            env={**os.environ, **program.environment},
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            start_new_session=True,
         )
     atexit.register(_end, child)
     deadline = time.monotonic() + START_SECONDS_MAX

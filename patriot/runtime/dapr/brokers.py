@@ -109,7 +109,7 @@ def rabbitmq(folder: Path, port: int) -> Broker:
         command = [str(mapper), "-address", LOOPBACK, "-port", str(port + 2)]
         programs = [
             Program("epmd", command, ready=lambda: listens(port + 2)),
-            Program("rabbitmq", [str(server)], environment, ready=lambda: listens(port)),
+            Program("rabbitmq", [str(server)], environment, ready=lambda: listens(port), folder=folder),
         ]
         return Broker(programs, {"PATRIOT_RABBITMQ": f"amqp://guest:guest@{LOOPBACK}:{port}"})
     raise ToolMissing(f"RabbitMQ is not on this machine: {FETCH}, or install rabbitmq-server")

@@ -11,6 +11,7 @@ from patriot.runtime.access import Access
 from patriot.runtime.breaker import BreakingInvoker
 from patriot.runtime.clock import Clock, Ids
 from patriot.runtime.dapr.door import Door
+from patriot.runtime.dapr.kafka import DirectKafka
 from patriot.runtime.dapr.ports import DaprInvoker, DaprSecrets, DaprState
 from patriot.runtime.dapr.publisher import DaprPublisher
 from patriot.runtime.dapr.sidecar import Sidecar
@@ -43,7 +44,10 @@ class DaprHost:
     def __init__(self, parts: Sequence[Function], sidecar: Sidecar, ground: Ground, *, app_token: str = "") -> None:
         settings, clock, ids, store = ground.settings, ground.clock, ground.ids, ground.store
         self.parts = parts
-        self.publisher = DaprPublisher(sidecar.publish, store, clock, settings.broker_queue_max)
+        self._kafka = DirectKafka(settings.kafka) if settings.kafka else None
+        self.publisher = DaprPublisher(
+            sidecar.publish, store, clock, settings.broker_queue_max, self._kafka.send if self._kafka else None
+        )
         self.scheduler = LoopScheduler(clock)
         self.runtime = Runtime(
             settings=settings,
@@ -84,5 +88,7 @@ class DaprHost:
         await asyncio.gather(*running, return_exceptions=True)
         await self.scheduler.stop()
         await self.publisher.stop()
+        if self._kafka is not None:
+            await self._kafka.close()
         for adapter in self.runtime.venues.values():
             await adapter.close()

@@ -37,13 +37,14 @@ class NotReady(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """How to run one program. `ready` is asked until it is true; `stop_signal` asks it to end."""
+    """How to run one program, in `folder`. `ready` is asked until it is true; `stop_signal` asks it to end."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[], Awaitable[bool]] | None = None
     stop_signal: int = signal.SIGTERM
+    folder: Path | None = None
 
 
 class Process:
@@ -101,6 +102,7 @@ class Process:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                cwd=self.program.folder,
                 start_new_session=True,  # Ctrl-C on the terminal is for us; we stop the others in order
             )
         self.starts += 1

@@ -57,8 +57,11 @@ class _Waiting:
 class DaprPublisher:
     """Implements the Publisher port."""
 
-    def __init__(self, send: Send, store: Store, clock: Clock, queue_max: int = 50_000) -> None:
+    def __init__(
+        self, send: Send, store: Store, clock: Clock, queue_max: int = 50_000, send_market: Send | None = None
+    ) -> None:
         self._send, self._store, self._clock = send, store, clock
+        self._send_market = send_market or send
         self._queue_max = queue_max
         self._recorded: dict[str, _Waiting] = {}
         self._market: deque[_Waiting] = deque(maxlen=MARKET_QUEUE_MAX)
@@ -119,7 +122,7 @@ class DaprPublisher:
                 batch = [self._market.popleft() for _ in range(min(BATCH_MAX, len(self._market)))]
                 for topic, waiting in _by_topic(batch).items():
                     try:
-                        await self._send(TOPICS[topic].pubsub, topic, [one.entry for one in waiting])
+                        await self._send_market(TOPICS[topic].pubsub, topic, [one.entry for one in waiting])
                     except SidecarError as error:
                         log.warning("market data not published", topic=topic, messages=len(waiting), reason=str(error))
                         await self._clock.sleep(BACKOFF_SECONDS)

@@ -75,7 +75,7 @@ UNSAFE = [
     ("production/postgresql.yaml", "    - {name: keyPrefix, value: name}\n", "", "keyPrefix is not set"),
     (
         "local/redis.yaml",
-        "- {name: processingTimeout, value: 5s}",
+        "- {name: processingTimeout, value: 10s}",
         '- {name: maxLenApprox, value: "10"}',
         "maxLenApprox: 10",
     ),
