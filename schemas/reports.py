@@ -145,6 +145,29 @@ class BookReport(Message):
     stale: bool
 
 
+class AnalysisReport(Message):
+    """What the market of one instrument is like, from its last `minutes` of bars, topic `market.data.prices`.
+
+    `volatility` for a year; depths in the quote asset over the levels that are looked at; `volume_shares` by equal
+    steps from the lowest to the highest price; `correlations` of minute returns, by instrument.
+    """
+
+    TYPE: ClassVar[str] = "market.analysis"
+    instrument: InstrumentId
+    as_of: Time
+    minutes: int
+    volatility: Number
+    regime: Literal["calm", "normal", "turbulent", "unknown"]
+    trends: dict[str, Literal["up", "down", "sideways", "unknown"]]
+    spread_bps: Number
+    bid_depth: Number
+    ask_depth: Number
+    volume_per_minute: Number
+    busiest_price: Number
+    volume_shares: tuple[Number, ...]
+    correlations: dict[str, Number]
+
+
 class InstrumentReport(Message):
     """A new version of an instrument's definition, topic `market.data.prices`."""
 
@@ -191,6 +214,7 @@ REPORTS: dict[str, type[Message]] = {
         BarsReport,
         BookReport,
         InstrumentReport,
+        AnalysisReport,
         RiskMetrics,
     )
 }

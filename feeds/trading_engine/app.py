@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from feeds.trading_engine import algorithms, desk
 from feeds.trading_engine.algorithm import Algorithm
+from feeds.trading_engine.analysis.desk import analyse
 from feeds.trading_engine.desk import Desk
 from feeds.trading_engine.meter import Meter
 from patriot.domain.algorithm import Algorithm as Parent
@@ -43,6 +44,7 @@ from schemas.queries import AlgorithmKindPage, AlgorithmKindView, AlgorithmPage,
 
 LEASE, LEASE_SECONDS = "trading-engine", 5.0
 STEP_SECONDS, LOOK_STEPS = 0.25, 4
+ANALYSIS_SECONDS = 30.0
 RUNNING = ["running", "paused"]
 DAY_MINUTES = 1440
 PROFILE_ROWS = 7 * DAY_MINUTES
@@ -253,6 +255,16 @@ async def volume_profile(context: RequestContext, instrument: str) -> list[float
         sums[row["time"].hour * 60 + row["time"].minute] += float(row["volume"])
     total = sum(sums)
     return [one / total for one in sums] if total else []
+
+
+@feed.task
+async def tell_analysis(context: RequestContext) -> None:
+    """What the markets are like, each half minute, by who leads."""
+    clock, leases = context.runtime.clock, context.runtime.leases
+    while True:
+        await clock.sleep(ANALYSIS_SECONDS)
+        if await leases.acquire("market-analysis", 2 * ANALYSIS_SECONDS):
+            await analyse(context)
 
 
 @feed.task

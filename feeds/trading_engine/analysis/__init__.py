@@ -1,0 +1,1 @@
+"""What the market is like: volatility, trend, volume, spread and depth, correlation."""
