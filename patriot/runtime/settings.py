@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     demo: bool = Field(True, description="create the demo user, paper account and strategy")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal")
+    otlp_endpoint: str = Field("", description="a collector for traces: http://host:4318; empty = none")
+    trace_share: float = Field(1, ge=0, le=1, description="of the operations, how many are traced")
     body_bytes_max: int = Field(64 * 1024, description="a larger request body is refused with 413")
     call_timeout_seconds: float = Field(0.5, description="calls between parts")
     instruments: tuple[str, ...] = Field(
