@@ -47,7 +47,7 @@ $(TOOLS)/rabbitmq: tools/rabbitmq/fetch.sh
 	($< $@.part && mv $@.part $@) || echo "NOT TESTED: RabbitMQ could not be fetched"
 
 test-dapr: $(READY) $(TOOLS)/daprd brokers  ## the contract, journeys and crashes over real sidecars and brokers
-	$(BIN)/pytest -m dapr $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist loadfile -m dapr $(ARGS)
 
 ci: test test-dapr  ## what CI runs
 

@@ -17,6 +17,7 @@ from patriot.runtime.aggregates import ORDER
 from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.function import Context, Function
 from patriot.runtime.halts import Halts
+from patriot.telemetry.tracing import traced_calls
 from schemas.events import (
     OrderCancelled,
     OrderCancelRequested,
@@ -192,7 +193,7 @@ def _adapter(order: Order, context: Context) -> VenueAdapter:
     adapter = context.runtime.venues.get(order.route)
     if adapter is None:
         raise VenueNotReady(order.route)
-    return adapter
+    return traced_calls(adapter, "venue")
 
 
 def _ref(order: Order) -> OrderRef:

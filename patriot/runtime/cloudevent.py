@@ -1,7 +1,7 @@
 """CloudEvents 1.0: how every message looks on every broker. Sent in JSON structured mode, taken in binary mode too.
 
 The platform's own attributes are extensions (lower-case letters and digits, as the specification asks): tenantid,
-correlationid, causationid, actor, streamversion, schemaversion, partitionkey.
+correlationid, causationid, actor, streamversion, schemaversion, partitionkey, traceparent.
 Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 """
 
@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from patriot.store.api import Origin, RecordedEvent, StreamId
+from patriot.telemetry.tracing import trace_parent
 from schemas.reports import BalanceReport, RiskMetrics, VenueReport
 
 SPEC_VERSION = "1.0"
@@ -41,6 +42,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     streamversion: int = 0
     schemaversion: int = 1
     partitionkey: str = ""
+    traceparent: str = ""
 
     @property
     def origin(self) -> Origin:
@@ -122,6 +124,7 @@ def from_recorded(event: RecordedEvent, key: str) -> CloudEvent:
         streamversion=event.version,
         schemaversion=event.schema_version,
         partitionkey=key,
+        traceparent=trace_parent(),
     )
 
 
@@ -148,4 +151,5 @@ def from_report(
         causationid=origin.causation_id,
         actor=f"service:{service}",
         partitionkey=key,
+        traceparent=trace_parent(),
     )

@@ -38,12 +38,14 @@ from patriot.store.api import (
     Inbox,
     Origin,
     Query,
+    RecordedEvent,
     Row,
     StreamId,
     Ticket,
     VersionConflict,
 )
 from patriot.telemetry.correlation import new_correlation_id
+from patriot.telemetry.tracing import trace_headers, traced
 from schemas.events import Event
 from schemas.reports import BalanceReport, PriceReport, VenueReport
 from schemas.topics import TOPIC_OF
@@ -189,7 +191,7 @@ class RequestContext:
     async def invoke(self, app_id: str, method: str, path: str, body: bytes = b"") -> Response:
         """Call another part on behalf of this context's user."""
         headers = self.runtime.access.service_headers(self.service, app_id, self.identity)
-        headers |= {"x-correlation-id": self.origin.correlation_id}
+        headers |= {"x-correlation-id": self.origin.correlation_id, **trace_headers()}
         return await self.runtime.invoker.invoke(app_id, method, path, body, headers=headers)
 
     # --- deciding ---
@@ -226,7 +228,7 @@ class RequestContext:
         commit = self._commit(proposal, states, now, ticket)
         if writes_nothing(commit):
             return Decision(proposal, (), None)
-        return Decision(proposal, states, self.runtime.store.commit(commit))
+        return Decision(proposal, states, self._written(commit))
 
     async def _decided_in_turn(
         self, propose: Callable[[], Awaitable[Proposal[Result]]], turn: Hashable
@@ -255,7 +257,7 @@ class RequestContext:
         appends = [self._alone(witness)] if witness else []
         if record is not None or appends:
             commit = Commit(self.origin, self.now(), appends, idempotency=record)
-            self.runtime.publisher.publish_recorded(await self.runtime.store.commit(commit))
+            self.runtime.publisher.publish_recorded(await self._written(commit))
 
     def _alone(self, event: Event) -> Append:
         """An event that is a stream of its own: nothing precedes it or follows from it."""
@@ -263,7 +265,11 @@ class RequestContext:
 
     async def write(self, rows: Sequence[Row], inbox: Inbox | None = None) -> None:
         """Write read-model rows, without events."""
-        await self.runtime.store.commit(Commit(self.origin, self.now(), rows=rows, inbox=inbox))
+        await self._written(Commit(self.origin, self.now(), rows=rows, inbox=inbox))
+
+    def _written(self, commit: Commit) -> Awaitable[Sequence[RecordedEvent]]:
+        """What the store answers to a commit."""
+        return traced(self.runtime.store.commit(commit), "commit")
 
     def _commit(self, proposal: Proposal[Any], states: Sequence[After], now: datetime, ticket: Ticket | None) -> Commit:
         appends, balances, rows = writes_of(proposal.changes, now)

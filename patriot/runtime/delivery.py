@@ -19,6 +19,7 @@ from patriot.runtime.cloudevent import BINARY_PREFIX, CloudEvent, InvalidCloudEv
 from patriot.runtime.cloudevent import receive as read_request
 from patriot.runtime.context import RequestContext
 from patriot.store.api import AlreadyProcessed
+from patriot.telemetry.tracing import span
 from schemas.events import EVENTS
 from schemas.reports import REPORTS
 from schemas.topics import Topic
@@ -59,8 +60,9 @@ ANSWERS: dict[Verdict, Response] = {
 def receiver(subscription: Subscription) -> Receiver:
     """Hand the event to the subscription's handler, and judge how that ended."""
     handler, decode_data = subscription.handler, _data_decoder(subscription.type)
+    name = f"handle {subscription.type}"
 
-    async def receive(event: CloudEvent, context: RequestContext) -> Verdict:
+    async def judged(event: CloudEvent, context: RequestContext) -> Verdict:
         try:
             if event.type != subscription.type:
                 raise InvalidCloudEvent(f"type is {event.type!r}, this route takes {subscription.type!r}")
@@ -76,7 +78,14 @@ def receiver(subscription: Subscription) -> Receiver:
             return "RETRY"
         return "SUCCESS"
 
-    return receive
+    async def receive(event: CloudEvent, context: RequestContext) -> Verdict:
+        with span(context.service, name, "consumer", event.traceparent) as current:
+            verdict = await judged(event, context)
+            if verdict != "SUCCESS":
+                current.fail(verdict)
+            return verdict
+
+    return receive if subscription.topic.durable else judged  # a price is no operation
 
 
 def endpoint(receive: Receiver) -> Callable[[Request], Awaitable[Response]]:

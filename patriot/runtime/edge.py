@@ -18,8 +18,10 @@ from patriot.security.roles import Identity, Role
 from patriot.store.api import PUBLIC_TENANT, Origin
 from patriot.telemetry.correlation import accept_correlation_id, correlated, new_correlation_id
 from patriot.telemetry.metrics import metrics
+from patriot.telemetry.tracing import TRACE_PARENT, span
 
 LENGTH_DIGITS_MAX = 18
+SERVER_ERROR = 500
 
 
 class Edge:
@@ -45,12 +47,22 @@ class Edge:
         self.active += 1
         try:
             with correlated(context.origin.correlation_id):
-                await self._handle(scope, receive, answer, headers, context)
+                await self._traced(scope, receive, answer, headers, context)
         finally:
             self.active -= 1
             seconds = self._runtime.clock.monotonic() - started
             handle = metrics.http(self._service, scope["method"], _route(scope), answer.status)
             handle.observe(seconds, context.origin.correlation_id)
+
+    async def _traced(
+        self, scope: Scope, receive: Receive, answer: "_Answer", headers: dict[bytes, bytes], context: RequestContext
+    ) -> None:
+        parent = headers.get(TRACE_PARENT.encode(), b"").decode("latin-1")
+        with span(self._service, scope["method"], "server", parent) as current:
+            await self._handle(scope, receive, answer, headers, context)
+            current.tell(name=f"{scope['method']} {_route(scope)}", http__response__status_code=answer.status)
+            if answer.status >= SERVER_ERROR:
+                current.fail(f"status {answer.status}")
 
     async def _handle(
         self, scope: Scope, receive: Receive, answer: "_Answer", headers: dict[bytes, bytes], context: RequestContext

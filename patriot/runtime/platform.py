@@ -17,6 +17,7 @@ from patriot.runtime.settings import Settings
 from patriot.security.keys import KeyRing
 from patriot.store.api import Store
 from patriot.store.open import open_store
+from patriot.telemetry.otlp import exporting
 from patriot.venues.opening import open_venues
 
 KEY_FILE = "keys.json"
@@ -40,7 +41,10 @@ async def platform(settings: Settings) -> AsyncIterator[Platform]:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     if not settings.venue_port:
         settings = settings.model_copy(update={"venue_port": free_port()})
-    async with open_store(settings.data_dir / "postgres", settings.database_url or "") as store:
+    async with (
+        exporting(settings, SystemIds()),
+        open_store(settings.data_dir / "postgres", settings.database_url or "") as store,
+    ):
         host = make_host(settings, store)
         host.runtime.spawn(open_venues(host.runtime), "open venues")
         async with serving(host.public, listen(settings.host, settings.port)) as url:

@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from patriot.runtime import problem
+from patriot.runtime.admission import Admission
 from patriot.runtime.context import IdempotencyRequest, RequestContext
 from patriot.runtime.direct import plain_handler
 from patriot.runtime.strict_json import StrictRequest
 from patriot.store.api import DuplicateRequest, StoreUnavailable
+from patriot.telemetry.tracing import step
 
 KEY_LENGTH_MAX = 128
 TRANSIENT = frozenset({"conflict", "limits_changed"})  # "send it again": such an answer must not be kept
@@ -44,7 +46,9 @@ class SecuredRoute(APIRoute):
                     _check_content_type(strict)
                 if self.idempotent:
                     await self._idempotency(context, strict)
-                return await handler(strict)
+                with step(f"{request.method} {self.path}", service=str(self.tags[0])):
+                    async with Admission.of(context.runtime).admitted(self.needs):
+                        return await handler(strict)
             except DuplicateRequest as error:
                 return _replay(context, error)
             except Exception as error:  # noqa: BLE001 - the edge answers every error, as a problem

@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     demo: bool = Field(True, description="create the demo user, paper account and strategy")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal")
+    otlp_endpoint: str = Field("", description="a collector for traces: http://host:4318; empty = none")
+    trace_share: float = Field(1, ge=0, le=1, description="of the operations, how many are traced")
     body_bytes_max: int = Field(64 * 1024, description="a larger request body is refused with 413")
     call_timeout_seconds: float = Field(0.5, description="calls between parts")
     instruments: tuple[str, ...] = Field(
@@ -45,6 +47,7 @@ class Settings(BaseSettings):
     withdrawal_approvals: int = Field(2, ge=1, description="persons who must agree before money leaves")
     risk_seconds: float = Field(5, ge=0, description="every account's risk is measured so often; 0 = never")
     kafka: str = Field("", description="brokers that market data goes to directly; empty = through the sidecar")
+    orders_at_once: int = Field(32, ge=1, description="new orders worked on at once; others wait, cancels never do")
     outbox_age_seconds: float = Field(2, description="the relay takes outbox rows older than this")
     broker_queue_max: int = Field(50_000, description="messages in memory; beyond, they wait in the outbox")
     delivery_attempts_max: int = Field(8, description="then a message goes to the dead-letter queue")

@@ -38,7 +38,6 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
-log.flush.interval.messages={flush}
 """
 
 KAFKA_LOGGING = """\
@@ -79,14 +78,14 @@ def nats(folder: Path, port: int) -> Broker:
 
 
 def kafka(folder: Path, port: int) -> Broker:
-    """One node in KRaft mode; each message is flushed to disk, as there is no replica. Raises ToolMissing."""
+    """One node in KRaft mode; topics.py has what must last flushed, as there is no replica. Raises ToolMissing."""
     jars = tools_folder() / "kafka"
     if not any(jars.glob("kafka_*.jar")):
         raise ToolMissing(f"Kafka is not on this machine: {FETCH}")
     java = find_tool("java", "install a Java runtime, 17 or later", *_java_of_wheel())
     configuration, logging = folder / "server.properties", folder / "log4j2.properties"
     if not configuration.exists():
-        configuration.write_text(KAFKA_CONFIGURATION.format(port=port, controller=port + 1, folder=folder, flush=1))
+        configuration.write_text(KAFKA_CONFIGURATION.format(port=port, controller=port + 1, folder=folder))
         logging.write_text(KAFKA_LOGGING)
     command = [java, "-Xmx512m", f"-Dlog4j2.configurationFile={logging}", "-cp", f"{jars}/*"]
     if not (folder / "data" / "meta.properties").exists():

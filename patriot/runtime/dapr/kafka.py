@@ -21,6 +21,7 @@ PRODUCER = {
     "batch.size": 1_000_000,
     "queue.buffering.max.messages": 500_000,
     "delivery.timeout.ms": 30_000,
+    "delivery.report.only.error": True,
     "log_level": 3,  # errors
 }
 FULL_SECONDS = 0.005

@@ -25,6 +25,7 @@ from patriot.runtime.settings import Settings
 from patriot.store.api import Store
 from patriot.store.open import open_store
 from patriot.store.postgres import PoolSizes
+from patriot.telemetry.otlp import exporting
 from patriot.venues.opening import open_venues
 from schemas.topics import PUBSUBS
 
@@ -53,7 +54,8 @@ async def serve(names: Sequence[str], settings: Settings, stop: asyncio.Event) -
     """
     parts = [_part(name) for name in names]
     listener = listen(settings.host, int(os.environ.get(PORT_VARIABLE, settings.port)), PORT_VARIABLE)
-    async with store_of(settings) as store, connected(Address.of_environment()) as sidecar:
+    address = Address.of_environment()
+    async with exporting(settings, SystemIds()), store_of(settings) as store, connected(address) as sidecar:
         host = DaprHost(parts, sidecar, ground_of(settings, store), app_token=os.environ.get("APP_API_TOKEN", ""))
         if any(part.trades for part in parts):
             host.runtime.spawn(open_venues(host.runtime), "open venues")

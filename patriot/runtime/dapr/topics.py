@@ -1,6 +1,6 @@
 """Making and checking topics on the brokers themselves. Rule: a topic exists, as the table says, before it is used.
 
-Kafka       topics with the table's partitions and retention, two replicas in sync, in bytes as the producer sent
+Kafka       topics with the table's partitions and retention, two replicas in sync; a lone broker flushes each message
 NATS        one stream per topic, on disk, so that each app's durable consumer has a name of its own
 RabbitMQ    each consumer's queue, bound before the first message; else a fan-out reaches nobody
 Redis       nothing: the first message or reader makes the stream
@@ -41,13 +41,14 @@ class Wanted:
     partitions: int
     retention_ms: int
     consumers: tuple[str, ...]
+    durable: bool = True
 
 
 def wanted(pubsub: str) -> Iterator[Wanted]:
     """The topics of one component, each with its dead-letter topic."""
     for topic in TOPICS.values():
         if topic.pubsub == pubsub:
-            yield Wanted(topic.name, topic.partitions, topic.retention_ms, topic.consumers)
+            yield Wanted(topic.name, topic.partitions, topic.retention_ms, topic.consumers, topic.durable)
             yield _dead(topic)
 
 
@@ -120,7 +121,10 @@ def _make_kafka_topics(place: str, topics: Sequence[Wanted]) -> None:
 
 def _kafka_settings(topic: Wanted, replicas: int) -> dict[str, str]:
     in_sync = min(IN_SYNC, replicas)
-    return {"retention.ms": str(topic.retention_ms), "min.insync.replicas": str(in_sync)}
+    settings = {"retention.ms": str(topic.retention_ms), "min.insync.replicas": str(in_sync)}
+    if replicas == 1 and topic.durable:
+        settings["flush.messages"] = "1"  # nobody else has a copy
+    return settings
 
 
 async def _check_kafka(place: str, topics: Sequence[Wanted]) -> list[str]:
