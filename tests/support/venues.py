@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from patriot.domain.venue import Accepted, NotFound, OrderRef, OrderState, Rejected
+from patriot.domain.venue import Accepted, NotFound, OrderRef, OrderState, Rejected, Unknown
 from schemas.reports import Execution
 
 
@@ -33,6 +33,12 @@ class RestingVenue:
 
     async def query(self, ref: OrderRef) -> OrderState | NotFound:
         return self._orders.get(ref.client_order_id) or NotFound()
+
+    async def open_orders(self, account_id: Any) -> list[OrderState]:
+        return [state for state in self._orders.values() if state.status == "open"]
+
+    async def balances(self, account_id: Any) -> Unknown:
+        return Unknown("nobody asks")
 
     async def positions(self, account_id: Any) -> list[Any]:
         return []
