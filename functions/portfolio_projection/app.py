@@ -14,6 +14,7 @@ from patriot.runtime.function import Context, Function
 from patriot.runtime.kept import forget
 from patriot.runtime.projections import order_row, position_row, trade_row, transfer_row
 from patriot.store.api import Row
+from patriot.telemetry.metrics import metrics as measured
 from schemas.events import (
     EVENTS,
     AccountBalanceAdjusted,
@@ -40,6 +41,7 @@ async def project_order(event: OrderEvent, context: Context) -> None:
     if _newest(loaded.version, context):
         await context.write([order_row(loaded.state)])
     await forget(context, event.user_id)
+    _shown("orders", context)
 
 
 @function.on(ACCOUNT_EVENTS, PositionUpdated)
@@ -52,6 +54,7 @@ async def project_position(event: PositionUpdated, context: Context) -> None:
     rows += [position_row(loaded.state)] if _newest(loaded.version, context) else []
     await context.write(rows)
     await forget(context, event.user_id)
+    _shown("positions", context)
 
 
 @function.on(ACCOUNT_EVENTS, AccountFunded, AccountBalanceAdjusted)
@@ -88,6 +91,13 @@ async def snapshots(context: RequestContext) -> None:
 async def metrics(context: RequestContext) -> None:
     """Renew every user's performance of the day."""
     await measure_days(context)
+
+
+def _shown(projection: str, context: RequestContext) -> None:
+    """How old an event was when its row could be read."""
+    if context.event is not None:
+        seconds = (context.now() - context.event.time).total_seconds()
+        measured.read_model_lag_seconds(projection).set(seconds)
 
 
 def _newest(version: int, context: RequestContext) -> bool:
