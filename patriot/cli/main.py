@@ -8,6 +8,7 @@ import typer
 from patriot import __version__
 from patriot.cli import (
     accounts,
+    backups,
     algorithms,
     operate,
     order_lists,
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 operate.register(app)
+backups.register(app)
 app.add_typer(orders.app, name="order")
 order_lists.register(app)
 app.add_typer(algorithms.app, name="algo")

@@ -82,10 +82,6 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
             "reqps",
             "{{method}} {{status}}",
         ),
-        Panel(
-            "Value traded", "timeseries", "sum by (currency) (rate(traded_value_total[5m]))", "short", "{{currency}}"
-        ),
-        Panel("Events", "timeseries", "sum by (type) (rate(events_total[5m]))", "ops", "{{type}}"),
         Panel("Events not yet published", "timeseries", "max(outbox_depth)", "short", "outbox"),
         Panel(
             "Age of what is shown",
@@ -116,14 +112,6 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
             "sum by (topic, consumer) (increase(dead_letters_total[1h]))",
             "short",
             "{{consumer}} {{topic}}",
-        ),
-        Panel("Dead letters not yet replayed", "timeseries", "max(dead_letters_waiting)", "short", "letters"),
-        Panel(
-            "Request budget left",
-            "timeseries",
-            "min by (budget) (venue_budget_left)",
-            "short",
-            "{{budget}}",
         ),
         Panel(
             "Deliveries, p99",
@@ -167,13 +155,6 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
         Panel("CPU", "timeseries", "sum by (pod) (rate(process_cpu_seconds_total[5m]))", "none", "{{pod}}"),
         Panel("Memory", "timeseries", "sum by (pod) (process_resident_memory_bytes)", "bytes", "{{pod}}"),
         Panel("Open files", "timeseries", "max by (pod) (process_open_fds)", "short", "{{pod}}"),
-        Panel(
-            "Connections to the database",
-            "timeseries",
-            "sum by (pod, pool, state) (store_connections)",
-            "short",
-            "{{pod}} {{pool}} {{state}}",
-        ),
         Panel(
             "Disk",
             "timeseries",
