@@ -8,8 +8,8 @@ import typer
 from patriot import __version__
 from patriot.cli import (
     accounts,
-    backups,
     algorithms,
+    backups,
     operate,
     order_lists,
     orders,
@@ -19,6 +19,7 @@ from patriot.cli import (
     risk,
     simulate,
     strategy,
+    trace,
     transfers,
     watch,
 )
@@ -43,6 +44,7 @@ recordings.register(app)
 risk.register(app)
 report.register(app)
 simulate.register(app)
+trace.register(app)
 
 
 def _version(asked: bool) -> None:
