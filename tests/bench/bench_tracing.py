@@ -20,19 +20,26 @@ from tests.integration.telemetry.test_traces import FillingVenue
 from tests.support.collector import collecting
 from tests.support.host import PERPETUAL, Client, define, running_host, set_price, until_idle
 
-ORDERS = 60
-ROUNDS = 9
+ORDERS = 40
+ROUNDS = 7
 SHARES = {"none": None, "off": None, "1 in 100": 0.01, "all": 1.0}
 
 
-def main() -> None:
+def run() -> list[dict[str, Any]]:
     with collecting() as collector:
         figures = asyncio.run(_measure(collector.url))
-    base = statistics.median(figures["off"])
-    print("| traces | ms an order, median | worst | to off |\n| --- | ---: | ---: | ---: |")
-    for name, rounds in figures.items():
-        middle = statistics.median(rounds)
-        print(f"| {name} | {middle:.3f} | {max(rounds):.3f} | {middle / base:.3f} |")
+    base = statistics.median(figures["none"])
+    return [
+        {
+            "name": f"an order, traces: {name}",
+            "value": statistics.median(rounds),
+            "worst": max(rounds),
+            "unit": "ms CPU",
+            "ratio": statistics.median(rounds) / base,
+            "peer": "no calls for traces in the code",
+        }
+        for name, rounds in figures.items()
+    ]
 
 
 async def _measure(url: str) -> dict[str, list[float]]:
@@ -82,7 +89,3 @@ def _without_calls() -> Iterator[None]:
     finally:
         for (module, name), value in kept.items():
             setattr(module, name, value)
-
-
-if __name__ == "__main__":
-    main()
