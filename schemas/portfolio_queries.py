@@ -2,7 +2,15 @@
 
 from uuid import UUID
 
+from schemas.queries import BalanceView, PositionView
 from schemas.types import InstrumentId, Message, Number, Side, Time
+
+
+class HeldView(Message):
+    """Balances and positions as the rows have them; marks, and what follows from them, are added to each answer."""
+
+    balances: tuple[BalanceView, ...]
+    positions: tuple[PositionView, ...]
 
 
 class LotView(Message):

@@ -8,9 +8,11 @@ from datetime import timedelta
 
 from patriot.runtime.context import RequestContext
 from patriot.runtime.function import Feed
+from patriot.store.api import Query
 from patriot.telemetry.metrics import metrics
 
 PAGE = 1000
+DEAD_LETTERS = Query("dead_letters", None, {"replayed_at": None}, limit=PAGE)
 
 feed = Feed("relay")
 
@@ -25,6 +27,7 @@ async def sweep(context: RequestContext) -> None:
         await runtime.clock.sleep(age / 2)
         await publish_older_than(context, age)
         metrics.outbox_depth(feed.name).set(await runtime.store.outbox_depth())
+        metrics.dead_letters_waiting(feed.name).set(len(await runtime.store.find(DEAD_LETTERS)))
 
 
 async def publish_older_than(context: RequestContext, seconds: float) -> int:

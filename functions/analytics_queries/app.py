@@ -16,6 +16,7 @@ from patriot.domain.statistics.summary import summary
 from patriot.domain.statistics.tables import KEYS, Group, by_hour, by_month, grouped
 from patriot.runtime.context import RequestContext
 from patriot.runtime.function import Context, Function
+from patriot.runtime.kept import STRATEGY_SECONDS, kept
 from patriot.runtime.problem import not_found
 from patriot.runtime.valuation import CURRENCY, current_market
 from schemas.analytics import (
@@ -69,7 +70,18 @@ async def own_performance(
     """All statistics, curves and tables of the caller's accounts, one account, or one strategy."""
     accounts = await _accounts(context, context.user.user_id, account_id)
     wanted = Wanted(accounts, since, until or context.now(), strategy, benchmark, seconds, risk_free)
-    return await _measured(context, wanted)
+    if strategy is None or since is not None or until is not None:
+        return await _measured(context, wanted)
+    name = f"strategy:{strategy}:results:{account_id}:{benchmark}:{seconds}:{risk_free}"
+    user_id = context.user.user_id
+    return await kept(
+        context,
+        name,
+        user_id,
+        PerformanceView,
+        make=lambda: _measured(context, wanted),
+        seconds=lambda _: STRATEGY_SECONDS,
+    )
 
 
 @function.get("/analytics/users/{user_id}/performance", needs="analytics:read")

@@ -11,9 +11,18 @@ from patriot.domain.position import position_id
 from patriot.runtime.aggregates import ORDER, POSITION, TRANSFER
 from patriot.runtime.context import RequestContext
 from patriot.runtime.function import Context, Function
+from patriot.runtime.kept import forget
 from patriot.runtime.projections import order_row, position_row, trade_row, transfer_row
 from patriot.store.api import Row
-from schemas.events import EVENTS, OrderEvent, PositionUpdated
+from patriot.telemetry.metrics import metrics as measured
+from schemas.events import (
+    EVENTS,
+    AccountBalanceAdjusted,
+    AccountEvent,
+    AccountFunded,
+    OrderEvent,
+    PositionUpdated,
+)
 from schemas.reports import BalanceReport
 from schemas.settlement_events import TransferEvent
 from schemas.topics import ACCOUNT_EVENTS, ORDER_EVENTS
@@ -31,6 +40,8 @@ async def project_order(event: OrderEvent, context: Context) -> None:
     assert loaded.state is not None
     if _newest(loaded.version, context):
         await context.write([order_row(loaded.state)])
+    await forget(context, event.user_id)
+    _shown("orders", context)
 
 
 @function.on(ACCOUNT_EVENTS, PositionUpdated)
@@ -42,6 +53,14 @@ async def project_position(event: PositionUpdated, context: Context) -> None:
     rows = [trade_row(event, context.event.time)]
     rows += [position_row(loaded.state)] if _newest(loaded.version, context) else []
     await context.write(rows)
+    await forget(context, event.user_id)
+    _shown("positions", context)
+
+
+@function.on(ACCOUNT_EVENTS, AccountFunded, AccountBalanceAdjusted)
+async def forget_balances(event: AccountEvent, context: Context) -> None:
+    """The balances lie in the commit of the event; what was kept of them is old."""
+    await forget(context, event.user_id)
 
 
 @function.on(ACCOUNT_EVENTS, *TRANSFER_TYPES)
@@ -51,6 +70,7 @@ async def project_transfer(event: TransferEvent, context: Context) -> None:
     assert loaded.state is not None
     if _newest(loaded.version, context):
         await context.write([transfer_row(loaded.state)])
+    await forget(context, event.user_id)
 
 
 @function.on(ACCOUNT_EVENTS, BalanceReport)
@@ -71,6 +91,13 @@ async def snapshots(context: RequestContext) -> None:
 async def metrics(context: RequestContext) -> None:
     """Renew every user's performance of the day."""
     await measure_days(context)
+
+
+def _shown(projection: str, context: RequestContext) -> None:
+    """How old an event was when its row could be read."""
+    if context.event is not None:
+        seconds = (context.now() - context.event.time).total_seconds()
+        measured.read_model_lag_seconds(projection).set(seconds)
 
 
 def _newest(version: int, context: RequestContext) -> bool:

@@ -15,10 +15,11 @@ from patriot.domain.worth import TOTAL, Market, holdings
 from patriot.runtime.aggregates import ORDER, USER
 from patriot.runtime.context import RequestContext
 from patriot.runtime.function import Context, Function
+from patriot.runtime.kept import PORTFOLIO_CLOSED_SECONDS, PORTFOLIO_SECONDS, kept
 from patriot.runtime.problem import not_found
 from patriot.runtime.valuation import CURRENCY, current_market
 from patriot.store.api import Query, StreamId
-from schemas.portfolio_queries import FlowPage, LotPage
+from schemas.portfolio_queries import FlowPage, HeldView, LotPage
 from schemas.queries import (
     AccountView,
     BalanceView,
@@ -36,6 +37,8 @@ from schemas.queries import (
 from schemas.types import InstrumentId, OrderStatus
 
 function = Function("portfolio-queries")
+
+POSITION_ROW = ("account_id", "instrument", "quantity", "average_price", "realised_pnl", "fees")
 
 Currency = Annotated[str, Parameter(pattern=r"^[A-Z0-9]{2,20}$")]
 Rows = Sequence[Mapping[str, Any]]
@@ -87,15 +90,14 @@ async def list_trades(context: Context, account_id: UUID | None = None, limit: L
 async def portfolio(context: Context, currency: Currency | None = None) -> PortfolioView:
     """Accounts, balances, positions and what they are worth, in `currency` or that of the caller's profile."""
     accounts = await context.find("user_accounts", {"user_id": context.user.user_id}, ["created_at"])
-    where = {"account_id": [account["id"] for account in accounts]}
-    balances = await context.find("buying_power", where, ["account_id", "asset"])
-    positions = await context.find("positions", where, ["account_id", "instrument"])
     market = await current_market(context, await _currency(context, currency))
+    held = await _held(context, [account["id"] for account in accounts], market)
+    positions = [position.model_dump() for position in held.positions]
     return PortfolioView(
         accounts=tuple(_account_view(account) for account in accounts),
-        balances=tuple(_balance_view(row) for row in balances),
+        balances=held.balances,
         positions=tuple(_position_view(row, market) for row in positions),
-        equity=_equity(balances, positions, market),
+        equity=_equity([balance.model_dump() for balance in held.balances], positions, market),
         currency=market.currency,
         as_of=context.now(),
     )
@@ -143,17 +145,28 @@ async def events(aggregate_id: UUID, context: Context, kind: Kind = "order", aft
     return EventPage(events=tuple(views))
 
 
+async def _held(context: RequestContext, accounts: Sequence[UUID], market: Market) -> HeldView:
+    """What the rows say, kept for 30 s, or for 300 s while none of the positions has a market that tells prices."""
+
+    async def make() -> HeldView:
+        where = {"account_id": list(accounts)}
+        balances = await context.find("buying_power", where, ["account_id", "asset"])
+        rows = await context.find("positions", where, ["account_id", "instrument"])
+        unmarked = {"mark_price": None, "unrealised_pnl": None}
+        positions = [PositionView(**unmarked, **{name: row[name] for name in POSITION_ROW}) for row in rows]
+        return HeldView(balances=tuple(_balance_view(row) for row in balances), positions=tuple(positions))
+
+    def seconds(held: HeldView) -> float:
+        is_open = not held.positions or any(one.instrument in market.marks for one in held.positions)
+        return PORTFOLIO_SECONDS if is_open else PORTFOLIO_CLOSED_SECONDS
+
+    name = "portfolio:" + ",".join(map(str, accounts))
+    return await kept(context, name, context.user.user_id, HeldView, make=make, seconds=seconds)
+
+
 def _position_view(row: Mapping[str, Any], market: Market) -> PositionView:
-    return PositionView(
-        account_id=row["account_id"],
-        instrument=row["instrument"],
-        quantity=row["quantity"],
-        average_price=row["average_price"],
-        mark_price=market.marks.get(row["instrument"]),
-        unrealised_pnl=market.profit(row),
-        realised_pnl=row["realised_pnl"],
-        fees=row["fees"],
-    )
+    told = {"mark_price": market.marks.get(row["instrument"]), "unrealised_pnl": market.profit(row)}
+    return PositionView(**(dict(row) | told))
 
 
 def _equity(balances: Rows, positions: Rows, market: Market) -> Decimal | None:

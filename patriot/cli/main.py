@@ -9,6 +9,7 @@ from patriot import __version__
 from patriot.cli import (
     accounts,
     algorithms,
+    backups,
     operate,
     order_lists,
     orders,
@@ -18,6 +19,7 @@ from patriot.cli import (
     risk,
     simulate,
     strategy,
+    trace,
     transfers,
     watch,
 )
@@ -29,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 operate.register(app)
+backups.register(app)
 app.add_typer(orders.app, name="order")
 order_lists.register(app)
 app.add_typer(algorithms.app, name="algo")
@@ -41,6 +44,7 @@ recordings.register(app)
 risk.register(app)
 report.register(app)
 simulate.register(app)
+trace.register(app)
 
 
 def _version(asked: bool) -> None:

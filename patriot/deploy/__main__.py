@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from patriot.deploy import dashboards
+from patriot.deploy import components, dashboards
 from patriot.deploy.kong import kong
 from patriot.deploy.parts import documents
 from patriot.deploy.readme import readme
@@ -29,6 +29,8 @@ def files() -> Iterator[tuple[Path, str]]:
     yield CHART / "files/kong.yml", with_helm(to_yaml(kong(functions, feeds)))
     for name, text in dashboards.files():
         yield CHART / "files/dashboards" / name, text
+    for name, text in components.files(ROOT / "components"):
+        yield CHART / "files/components" / name, text
     schema = json.loads((ROOT / CHART / "values.schema.json").read_text(encoding="utf-8"))
     values = yaml.safe_load((ROOT / CHART / "values.yaml").read_text(encoding="utf-8"))
     yield CHART / "README.md", readme(schema, values)
@@ -37,8 +39,9 @@ def files() -> Iterator[tuple[Path, str]]:
 
 def write() -> None:
     wanted = {ROOT / path: text for path, text in files()}
-    for old in set((ROOT / CHART / "files/dashboards").glob("*.json")) - wanted.keys():
-        old.unlink()
+    for folder in ("dashboards", "components"):
+        for old in {path for path in (ROOT / CHART / "files" / folder).rglob("*.*") if path.is_file()} - wanted.keys():
+            old.unlink()
     for path, text in wanted.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -93,6 +93,8 @@ def _route(part: Function, route: SecuredRoute) -> Document:
         "name": "-".join([part.name, *methods, *re.findall(r"\w+", route.path)]).lower(),
         "methods": methods,
         "paths": [path_of(route.path)],
+        # "/algorithms/kinds" before "/algorithms/{algorithm_id}"
+        "regex_priority": sum("{" not in piece for piece in route.path.split("/")),
         "protocols": ["http", "https"],
         "strip_path": False,
         "preserve_host": False,

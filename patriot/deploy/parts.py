@@ -48,7 +48,10 @@ RANGES = {
 
 
 class Host(NamedTuple):
-    """Feeds that share a process. `shard`: what is dealt out over its shards; without, every replica does the same."""
+    """Feeds that share a process. `shard`: what is dealt out over its shards; without, every replica does the same.
+
+    `journal`: it keeps a file that only one process may write, on a volume of its own.
+    """
 
     name: str
     feeds: tuple[str, ...]
@@ -56,13 +59,9 @@ class Host(NamedTuple):
     journal: bool = False
 
 
-HOSTS = (
-    Host("market", ("market-data", "triggers", "strategies", "trading-engine", "liquidity", "b-book"), "symbol"),
-    Host("accounts", ("account-data",), "account"),
-    Host("sessions", ("fix",), "session"),
-    Host("venue", ("venue",), None, journal=True),
-)
-"""Ticks cross only the memory of one process, so the feeds near the market live together. Others have their own."""
+MARKET = "market"
+HOSTS = (Host("accounts", ("account-data",), "account"), Host("sessions", ("fix",), "session"))
+"""Beside the market host, where every feed is that meets on the ticks port: ticks cross no process."""
 
 
 def class_of(function: Function) -> Class:
@@ -82,16 +81,14 @@ def documents(functions: Sequence[Function], feeds: Sequence[Feed]) -> Document:
 
 
 def hosts_of(feeds: Sequence[Feed]) -> Iterator[Host]:
-    """The hosts of those feeds that exist, each without those that do not; then the feeds that live alone."""
-    present = [feed.name for feed in feeds]
-    housed = {name for host in HOSTS for name in host.feeds}
-    for host in HOSTS:
-        inside = tuple(name for name in host.feeds if name in present)
-        if inside:
-            yield host._replace(feeds=inside)
-    for name in present:
-        if name not in housed:
-            yield Host(name, (name,), None)
+    """The market host, the named hosts of those feeds that exist, then the feeds that live alone."""
+    on_ticks = tuple(feed.name for feed in feeds if feed.on_ticks)
+    others = [feed.name for feed in feeds if not feed.on_ticks]
+    if on_ticks:
+        yield Host(MARKET, on_ticks, "symbol", journal="venue" in on_ticks)
+    named = {name: host for host in HOSTS for name in host.feeds}
+    for name in others:
+        yield named.get(name, Host(name, (name,), None))
 
 
 def subscriptions_of(parts: Sequence[Function]) -> list[Document]:

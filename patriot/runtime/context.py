@@ -28,6 +28,7 @@ from patriot.runtime.decision import (
     writes_nothing,
     writes_of,
 )
+from patriot.runtime.measures import measure
 from patriot.runtime.ports import Response, Runtime
 from patriot.runtime.problem import ProblemError, forbidden, not_found, unauthenticated
 from patriot.security.roles import Identity
@@ -216,6 +217,7 @@ class RequestContext:
             for loaded, version, state in decision.after:
                 self.runtime.states.put(loaded.stream, version, state)
             self.runtime.publisher.publish_recorded(recorded)
+            measure(self.service, decision.after, recorded)
             return decision.proposal.result
         raise AssertionError("unreachable")
 

@@ -21,6 +21,7 @@ from patriot.telemetry.metrics import metrics
 from patriot.telemetry.tracing import TRACE_PARENT, span
 
 LENGTH_DIGITS_MAX = 18
+PROBES = frozenset({"/healthz", "/metrics", "/dapr/subscribe"})  # of the cluster, which makes no ids
 SERVER_ERROR = 500
 
 
@@ -40,7 +41,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        context = self._context(headers)
+        context = self._context(headers, scope["path"])
         scope["patriot"] = context
         started = self._runtime.clock.monotonic()
         answer = _Answer(send, context.origin.correlation_id)
@@ -69,7 +70,8 @@ class Edge:
     ) -> None:
         try:
             caller = self._access.authenticate(self._service, headers)
-        except TokenRefused:
+        except TokenRefused as refused:
+            metrics.tokens_refused(self._service, refused.kind).inc()
             await answer.refuse(problem.unauthenticated())
             return
         context.identity, context.caller = caller.identity, caller.service
@@ -81,9 +83,9 @@ class Edge:
             return
         await self._app(scope, _limited(receive, self._body_bytes_max), answer)
 
-    def _context(self, headers: dict[bytes, bytes]) -> RequestContext:
+    def _context(self, headers: dict[bytes, bytes], path: str) -> RequestContext:
         given = headers.get(b"x-correlation-id", b"").decode("latin-1")
-        if not given:
+        if not given and path not in PROBES:
             metrics.without_correlation_id(self._service).inc()
         runtime = self._runtime
         identifier = accept_correlation_id(given, runtime.clock, runtime.ids)

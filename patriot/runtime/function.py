@@ -4,6 +4,7 @@ A Function is stateless: every request carries its runtime, so one import serves
 serve a Dapr sidecar, Knative and the embedded runtime:
 
     GET  /healthz, /dapr/subscribe       health; what this part subscribes to, as Dapr asks for it
+    GET  /metrics                        for Prometheus
     POST /events/<topic>/<type>          one CloudEvent; answers SUCCESS, RETRY or DROP (DROP = dead letter, unretried)
     ...  /api/v1/...                     the public routes
 """
@@ -23,6 +24,7 @@ from patriot.runtime.delivery import ANSWERS, Handler, Receiver, Subscription, e
 from patriot.runtime.direct import Direct, Endpoint, context_of, plain_handler
 from patriot.runtime.schedules import Schedule
 from patriot.runtime.secured import SecuredRoute, add_problem_handlers
+from patriot.telemetry.metrics import metrics
 from schemas.events import Event
 from schemas.topics import DEAD_LETTER_SUFFIX, Topic
 from schemas.types import Message
@@ -148,6 +150,7 @@ class Function:
         app.include_router(self.router, prefix=PUBLIC_PREFIX)
         app.include_router(self.internal)
         app.router.routes.append(Route("/healthz", _healthy))
+        app.router.routes.append(Route("/metrics", metrics_page))
         app.router.routes.append(Route("/dapr/subscribe", self._subscribe))
         app.router.routes.append(Route(OTHER_TYPES, _let_pass, methods=["POST"]))
         app.router.routes.extend(route for route, _ in self._deliveries())
@@ -209,6 +212,12 @@ class Feed(Function):
 
 async def _let_pass(_: Request) -> Response:
     return ANSWERS["SUCCESS"]
+
+
+async def metrics_page(request: Request) -> Response:
+    """The metrics of this process."""
+    content_type, body = metrics.exposition(request.headers.get("accept", ""))
+    return Response(body, media_type=content_type)
 
 
 async def _healthy(_: Request) -> Response:

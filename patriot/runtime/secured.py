@@ -17,6 +17,7 @@ from patriot.runtime.context import IdempotencyRequest, RequestContext
 from patriot.runtime.direct import plain_handler
 from patriot.runtime.strict_json import StrictRequest
 from patriot.store.api import DuplicateRequest, StoreUnavailable
+from patriot.telemetry.metrics import metrics
 from patriot.telemetry.tracing import step
 
 KEY_LENGTH_MAX = 128
@@ -74,6 +75,8 @@ class SecuredRoute(APIRoute):
         if refusal.status >= 500:
             log.error("request failed", exc_info=error, path=self.path)
         body = problem.body(refusal, context.origin.correlation_id)
+        if refusal.witness is not None:
+            metrics.orders_failed(context.service, refusal.code).inc()
         if refusal.status < 500 and refusal.code not in TRANSIENT:
             try:
                 await context.remember(refusal.status, body, refusal.witness)

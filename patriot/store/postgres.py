@@ -39,6 +39,7 @@ from patriot.store.record import recorded
 from patriot.store.select import select
 from patriot.store.tables import TABLES, Table
 from patriot.store.writer import Limits, Writer
+from patriot.telemetry.metrics import metrics
 
 _CLOSE_SECONDS_MAX = 2.0
 
@@ -78,6 +79,9 @@ class PostgresStore:
         with unavailable_when_lost():
             app = await create_pool(urls.app, sizes.app, "app")
             system = await create_pool(urls.system, sizes.system, "system")
+            for name, pool in (("app", app), ("system", system)):
+                metrics.store_connections(name, "open").set_function(pool.get_size)
+                metrics.store_connections(name, "idle").set_function(pool.get_idle_size)
             writer = Writer(lambda: connect(urls.system), limits)
             store = cls(writer, app, system, clock)
             try:

@@ -74,7 +74,13 @@ class Metrics:
         self._dead_letters = self._counter(
             "dead_letters_total", "Messages given up after all attempts", "topic", "consumer"
         )
-
+        self._dead_letters_waiting = self._gauge(
+            "dead_letters_waiting", "Dead letters that nobody has replayed", "service"
+        )
+        self._events = self._counter("events_total", "Events that became durable", "type")
+        self._traded = self._counter("traded_value_total", "Price times quantity of all fills", "venue", "currency")
+        self._budget = self._gauge("venue_budget_left", "Request weight that may be used at once", "budget")
+        self._connections = self._gauge("store_connections", "Connections to the database", "pool", "state")
         self._balance_adjustments = self._counter(
             "balance_adjustments_total", "Differences to the venue's balance that were posted", "venue"
         )
@@ -102,7 +108,7 @@ class Metrics:
         return self._bound(self._without_id, service)
 
     def order_processing(self, service: str, stage: str) -> Histogram:
-        """Seconds of one stage: "accept", "route", "submit", "settle"; "total" from order to final state."""
+        """Seconds of one stage: "route", "send", "answer", "total" (see runtime/measures.py)."""
         return self._bound(self._order_seconds, service, stage)
 
     def orders_failed(self, service: str, reason: str) -> Counter:
@@ -124,6 +130,24 @@ class Metrics:
 
     def dead_letters(self, topic: str, consumer: str) -> Counter:
         return self._bound(self._dead_letters, topic, consumer)
+
+    def dead_letters_waiting(self, service: str) -> Gauge:
+        return self._bound(self._dead_letters_waiting, service)
+
+    def events(self, kind: str) -> Counter:
+        """`kind` is an event type: "order.created"."""
+        return self._bound(self._events, kind)
+
+    def traded_value(self, venue: str, currency: str) -> Counter:
+        return self._bound(self._traded, venue, currency)
+
+    def venue_budget_left(self, budget: str) -> Gauge:
+        """`budget` is "VENUE:name"."""
+        return self._bound(self._budget, budget)
+
+    def store_connections(self, pool: str, state: str) -> Gauge:
+        """`state` is "open" or "idle"."""
+        return self._bound(self._connections, pool, state)
 
     def balance_adjustments(self, venue: str) -> Counter:
         return self._bound(self._balance_adjustments, venue)

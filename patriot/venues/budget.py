@@ -17,6 +17,7 @@ import structlog
 
 from patriot.runtime.clock import Clock
 from patriot.runtime.ports import EtagMismatch, State
+from patriot.telemetry.metrics import metrics
 
 CANCEL_SHARE: Final = 0.2
 """Of the budget; cancels always find it, whatever else was asked before."""
@@ -146,6 +147,7 @@ class SharedBudget:
             return replace(bucket, tokens=there - amount)
 
         before = await self._change(drawn)
+        metrics.venue_budget_left(":".join(self._key.rsplit(":", 2)[1:])).set(before.tokens)
         if held := self._silence_left():
             return held
         if amount < weight:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import ccxt
@@ -17,6 +18,7 @@ from patriot.venues.gate import Gate, Step
 from patriot.venues.outcomes import Meaning, judge
 
 CALLS_MAX = 64
+UNLIMITED = 1e9
 WAIT_SECONDS_MAX = 0.8
 """How long a command may wait to leave: what is sent later than this could outlive the platform's arrival window."""
 
@@ -45,16 +47,21 @@ class NotSent(Exception):
 
 class Calls:
     """The gates of one adapter, one per budget, and the number of calls at once. `address` is ours as venues see it:
-    who shares it shares its budgets.
+    who shares it shares its budgets. Not `is_limited`: the venue counts nothing, so there is nothing to keep within.
     """
 
-    def __init__(self, connections: Connections, clock: Clock, state: State, address: str) -> None:
+    def __init__(
+        self, connections: Connections, clock: Clock, state: State, address: str, *, is_limited: bool = True
+    ) -> None:
         self._connections, self._clock, self._state, self._address = connections, clock, state, address
+        self._is_limited = is_limited
         self._gates: dict[str, Gate] = {}
         self._slots = asyncio.Semaphore(CALLS_MAX)
 
     def gate(self, dialect: Dialect, kind: str) -> Gate:
         budget = dialect.budgets[kind]
+        if not self._is_limited:
+            budget = replace(budget, weight=UNLIMITED)
         key = f"budget:{self._address}:{dialect.venue}:{budget.name}"
         if key not in self._gates:
             self._gates[key] = Gate(SharedBudget(key, budget, self._state, self._clock), self._clock.monotonic)

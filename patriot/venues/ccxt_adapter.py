@@ -59,11 +59,13 @@ class CcxtAdapter:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         address: str = "",
+        is_limited: bool = True,
     ) -> None:
         self.endpoints = endpoints
         self.connections = Connections(DIALECTS, logins, endpoints, clock.monotonic, timeout_seconds)
         self._clock = clock
-        self._calls = Calls(self.connections, clock, state, address if endpoints.mode == "live" else endpoints.http)
+        seen = address if endpoints.mode == "live" else endpoints.http
+        self._calls = Calls(self.connections, clock, state, seen, is_limited=is_limited)
 
     # --- commands ---
     async def create(self, order: VenueOrder) -> Outcome:

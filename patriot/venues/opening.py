@@ -32,7 +32,8 @@ async def open_venues(runtime: Runtime) -> None:
         log_in, VenueEndpoints(), runtime.clock, runtime.state, address=settings.outgoing_address
     )
     if settings.execution == "wire":
-        runtime.venues[PAPER] = CcxtAdapter(log_in, VenueEndpoints(settings.venue_port), runtime.clock, runtime.state)
+        built_in = VenueEndpoints(settings.venue_port)
+        runtime.venues[PAPER] = CcxtAdapter(log_in, built_in, runtime.clock, runtime.state, is_limited=False)
 
 
 async def _login(runtime: Runtime, account_id: UUID) -> "Login":

@@ -17,11 +17,10 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from statistics import mean, median
 from typing import Any
-from unittest.mock import patch
 from uuid import UUID
 
 import httpx
@@ -32,7 +31,6 @@ from feeds.strategies.runner import Runner
 from patriot.protocols.market import Trade
 from patriot.runtime.edge import user_context
 from patriot.strategy import Intent, Strategy
-from patriot.venues.binance import Binance
 from tests.bench.load import ROOT, Load, Measured, measure
 from tests.bench.world import QUANTITY, World, opened
 
@@ -167,16 +165,10 @@ async def _fill_latencies(world: World, after: int) -> list[float]:
 
 
 async def _wire_rows() -> list[Row]:
-    """The same with signed requests: ccxt on one side, the built-in venue's sockets on the other.
-
-    The platform keeps within the request weight that Binance allows one address; the second row shows what is left of
-    the rate when that is lifted: what the code can do.
+    """The same with signed requests: ccxt on one side, the built-in venue's sockets on the other. That venue counts no
+    request weight; at an exchange its budget is the limit.
     """
-    name = "over the wire by ccxt, filled, booked and shown"
-    rows = [_row(f"{name}, within Binance's request weight", await _over_the_wire(), "orders/s")]
-    unlimited = {kind: replace(budget, weight=1e9) for kind, budget in Binance.budgets.items()}
-    with patch.object(Binance, "budgets", unlimited):
-        return [*rows, _row(f"{name}, without that limit", await _over_the_wire(), "orders/s")]
+    return [_row("over the wire by ccxt, filled, booked and shown", await _over_the_wire(), "orders/s")]
 
 
 async def _over_the_wire() -> float:

@@ -41,7 +41,9 @@ seccompProfile: {type: RuntimeDefault}
 - {name: PATRIOT_{{ upper $name }}, value: {{ $value | toString | quote }}}
 {{- end }}
 - {name: PATRIOT_DATA_DIR, value: /var/lib/patriot}
-- {name: PATRIOT_RUNTIME, value: dapr}
+{{- if not (hasKey .Values.settings "processes") }}
+- {name: PATRIOT_PROCESSES, value: {{ include "patriot.processes" . | quote }}}
+{{- end }}
 - name: PATRIOT_DATABASE_URL
   valueFrom: {secretKeyRef: {name: {{ .Values.secrets.database }}, key: url}}
 - name: APP_API_TOKEN
@@ -87,4 +89,32 @@ dapr.io/sidecar-memory-request: {{ .dapr.sidecar.requests.memory }}
 dapr.io/sidecar-memory-limit: {{ .dapr.sidecar.limits.memory }}
 dapr.io/sidecar-seccomp-profile-type: RuntimeDefault
 {{- end }}
+{{- end }}
+
+{{- /* Takes dict "root", "host", "shard". Without shards a host is found by its first feed's name. */ -}}
+{{- define "patriot.hostId" -}}
+{{- $shards := int (get .root.Values.feeds.shards .host.name | default 1) -}}
+{{ first .host.feeds }}{{ if gt $shards 1 }}-{{ .shard }}{{ end }}
+{{- end }}
+
+{{- /* How many processes share the database at most: each checks at its start that there are connections for all.
+       Rounded up, so that a change of one part's range does not start every part anew. */ -}}
+{{- define "patriot.processes" -}}
+{{- $parts := include "patriot.parts" . | fromYaml -}}
+{{- $count := 0 -}}
+{{- range $parts.functions -}}
+{{- $is := get $.Values.functions.overrides .name | default dict -}}
+{{- $count = add $count ($is.most | default (include "patriot.most" (dict "root" $ "part" .) | int)) -}}
+{{- end -}}
+{{- range $parts.hosts -}}
+{{- $is := get $.Values.feeds.overrides .name | default dict -}}
+{{- $replicas := .journal | ternary 1 ($is.replicas | default $.Values.feeds.replicas) -}}
+{{- $elastic := get $.Values.feeds.autoscale .name | default dict -}}
+{{- $count = add $count ($elastic.most | default (mul (get $.Values.feeds.shards .name | default 1) $replicas)) -}}
+{{- end -}}
+{{ mul (div (add $count 24) 25) 25 }}
+{{- end }}
+
+{{- define "patriot.most" -}}
+{{ eq .root.Values.scale "small" | ternary 2 .part.replicas.most }}
 {{- end }}

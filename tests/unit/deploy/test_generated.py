@@ -30,10 +30,18 @@ def test_committed_file_is_what_discovery_gives(path: Path):
     assert (ROOT / path).read_text(encoding="utf-8") == GENERATED[path], "run `make generate`"
 
 
-def test_no_dashboard_outlives_its_source():
-    assert {path.name for path in (ROOT / CHART / "files/dashboards").iterdir()} == {
-        f"{name}.json" for name in DASHBOARDS
-    }
+@pytest.mark.parametrize("folder", ["dashboards", "components"])
+def test_nothing_generated_outlives_its_source(folder: str):
+    present = {path.relative_to(ROOT) for path in (ROOT / CHART / "files" / folder).rglob("*.*") if path.is_file()}
+    assert present
+    assert present <= GENERATED.keys(), "run `make generate`"
+
+
+@pytest.mark.requirement("P14")
+def test_components_of_the_chart_read_secrets_and_no_environment():
+    texts = [text for path, text in GENERATED.items() if "files/components/" in str(path)]
+    assert any("secretKeyRef" in text for text in texts)
+    assert not [text for text in texts if "envRef" in text or "secretstores.kubernetes" in text]
 
 
 def test_readme_has_a_meaning_for_every_value():

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from patriot.deploy.__main__ import CHART, files
+from patriot.deploy.kong import path_of
 from patriot.runtime import discovery
 from patriot.runtime.function import PUBLIC_PREFIX
 from patriot.runtime.secured import SecuredRoute
@@ -79,6 +80,7 @@ STRUCTURE = {
                 "methods": {"items": {"enum": ["GET", "POST", "PATCH", "PUT", "DELETE"]}},
                 "paths": {"items": {"pattern": "^~/api/v1/.*\\$$"}},
                 "protocols": {"const": ["http", "https"]},
+                "regex_priority": {"type": "integer", "minimum": 1},
                 "strip_path": {"const": False},
                 "preserve_host": {"const": False},
                 "plugins": {"items": {"$ref": "#/$defs/plugin"}},
@@ -99,11 +101,14 @@ def plugin(owner: Any, name: str) -> Any:
 
 
 def routes_for(method: str, path: str) -> list[tuple[Any, Any]]:
-    return [
+    """Those that Kong may choose: of all that match, the ones of the highest priority."""
+    matching = [
         (service, route)
         for service, route in ROUTES
         if method in route["methods"] and any(re.match(regex.removeprefix("~"), path) for regex in route["paths"])
     ]
+    best = max((route["regex_priority"] for _, route in matching), default=0)
+    return [(service, route) for service, route in matching if route["regex_priority"] == best]
 
 
 def example(route: SecuredRoute) -> str:
@@ -123,7 +128,7 @@ def test_configuration_has_the_form_that_kong_reads():
 def test_public_route_is_reached_once_and_asks_for_a_token_where_the_part_does(part: Any, route: SecuredRoute):
     for method in route.methods or ():
         [(service, found)] = routes_for(method, example(route))
-        assert service["host"] == part.name
+        assert (service["host"], found["paths"]) == (part.name, [path_of(route.path)])
         assert (plugin(found, "jwt") is not None) == (route.needs is not None)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from patriot.deploy.parts import CLIENT_API, HOSTS, RANGES, class_of, documents, hosts_of
+from patriot.deploy.parts import CLIENT_API, RANGES, class_of, documents, hosts_of
 from patriot.runtime import discovery
 from patriot.runtime.function import Context, Feed, Function
 from schemas.events import OrderRouted, UserRegistered
@@ -72,7 +72,9 @@ def test_every_feed_has_one_host_and_an_unknown_one_lives_alone():
     assert next(host for host in hosts_of(feeds) if host.name == "weather").feeds == ("weather",)
 
 
-def test_feeds_near_the_market_share_a_process():
-    [market] = [host for host in HOSTS if host.name == "market"]
-    assert {"market-data", "triggers", "strategies", "trading-engine", "liquidity", "b-book"} == set(market.feeds)
+@pytest.mark.requirement("C4")
+def test_feeds_that_meet_on_ticks_share_a_process():
+    [market] = [host for host in hosts_of(FEEDS) if host.name == "market"]
+    assert set(market.feeds) == {feed.name for feed in FEEDS if feed.on_ticks}
+    assert {"market-data", "triggers"} <= set(market.feeds)
     assert market.shard == "symbol"

@@ -1,0 +1,184 @@
+"""What the chart renders, checked without a cluster: kinds, fields, references, rights."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from patriot.deploy.__main__ import CHART, ROOT
+from tests.cluster import schemas
+from tests.cluster.manifests import crd_files
+
+pytestmark = pytest.mark.cluster
+Render = Callable[..., str]
+ENVIRONMENTS = ("dev", "staging", "production")
+NOT_HERE = "ExternalSecret,SecretStore"  # the External Secrets operator's own kinds
+
+
+@pytest.fixture(scope="module")
+def kubeconform(tools: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    folder = tmp_path_factory.mktemp("schemas")
+    schemas.write(folder, tools["kubernetes"] / "openapi/swagger.json", crd_files(tools))
+    place = str(folder) + "/{{ .ResourceKind }}{{ .KindSuffix }}.json"
+    command = [str(tools["kubeconform"] / "kubeconform"), "-strict", "-schema-location", place, "-skip", NOT_HERE]
+
+    def complaints(manifests: str) -> str:
+        done = subprocess.run(command, input=manifests, check=False, capture_output=True, text=True)
+        return "" if done.returncode == 0 else done.stdout + done.stderr
+
+    return complaints
+
+
+def documents(manifests: str) -> list[Any]:
+    return [document for document in yaml.load_all(manifests, Loader=yaml.CSafeLoader) if document]
+
+
+def pod_specs(manifests: str) -> Iterator[tuple[str, Any]]:
+    for document in documents(manifests):
+        spec = document.get("spec", {})
+        spec = spec.get("jobTemplate", {}).get("spec", spec)
+        pod = spec.get("template", {}).get("spec") if isinstance(spec.get("template"), dict) else None
+        if pod and "containers" in pod:
+            yield f"{document['kind']} {document['metadata']['name']}", pod
+
+
+@pytest.mark.requirement("C2")
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_manifests_have_no_unknown_field(render: Render, kubeconform: Callable[[str], str], environment: str):
+    assert kubeconform(render(environment)) == ""
+    assert kubeconform(render(environment, "active=false", "blueGreen.active=green", "functions.spread=true")) == ""
+    restore = ("restore.enabled=true", "restore.dataClaim=fresh", "restore.to=2026-03-01T12:00:00Z")
+    assert kubeconform(render(environment, *restore, "backup.enabled=true", "feeds.replicas=3")) == ""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("containerConcurrency:", "containerConcurency:"),
+        ("minReadySeconds:", "minReadyseconds:"),
+        ("podSelector:", "podSelektor:"),
+    ],
+)
+def test_misspelt_field_is_found(render: Render, kubeconform: Callable[[str], str], right: str, wrong: str):
+    manifests = render("production")
+    assert right in manifests
+    assert kubeconform(manifests.replace(right, wrong, 1)) != ""
+
+
+@pytest.mark.requirement("P14")
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_container_is_restricted(render: Render, environment: str):
+    pods = list(pod_specs(render(environment, "restore.enabled=true", "restore.dataClaim=fresh")))
+    assert len(pods) > 10
+    for name, pod in pods:
+        assert pod["automountServiceAccountToken"] is False, name
+        assert "hostNetwork" not in pod, name
+        for container in pod["containers"]:
+            security = container["securityContext"]
+            assert security["readOnlyRootFilesystem"], name
+            assert security["runAsNonRoot"], name
+            assert not security["allowPrivilegeEscalation"], name
+            assert security["capabilities"] == {"drop": ["ALL"]}, name
+            assert {"limits", "requests"} <= container["resources"].keys(), name
+
+
+@pytest.mark.requirement("P14", "P21")
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_chart_holds_no_secret_and_grants_no_right(render: Render, environment: str):
+    kinds = {document["kind"] for document in documents(render(environment))}
+    assert not kinds & {"Secret", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"}
+
+
+@pytest.mark.requirement("P21")
+def test_vault_and_external_secrets_bring_every_secret(render: Render):
+    for provider in ("externalSecrets", "vault"):
+        manifests = documents(
+            render("production", f"secrets.provider={provider}", "secrets.vault.server=https://vault:8200")
+        )
+        brought = {document["metadata"]["name"] for document in manifests if document["kind"] == "ExternalSecret"}
+        assert brought == {"patriot-database", "patriot-keys", "patriot-brokers", "patriot-redis", "patriot-dapr-token"}
+
+
+@pytest.mark.requirement("P14")
+def test_only_the_gateway_is_open_to_the_outside(render: Render):
+    manifests = documents(render("production"))
+    policies = [document for document in manifests if document["kind"] == "NetworkPolicy"]
+    assert any(p["spec"]["podSelector"] == {} and p["spec"]["policyTypes"] == ["Ingress", "Egress"] for p in policies)
+    open_to_all = [
+        p["metadata"]["name"] for p in policies for rule in p["spec"].get("ingress", []) if "from" not in rule
+    ]
+    assert open_to_all == ["gateway"]
+    services = [document for document in manifests if document["kind"] == "Service" and document["apiVersion"] == "v1"]
+    assert [s["metadata"]["name"] for s in services if s["spec"].get("type", "ClusterIP") != "ClusterIP"] == ["gateway"]
+    for service in manifests:
+        if service["apiVersion"].startswith("serving.knative.dev"):
+            assert service["metadata"]["labels"]["networking.knative.dev/visibility"] == "cluster-local"
+
+
+@pytest.mark.requirement("C3", "B14")
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_only_what_a_person_waits_for_may_sleep(render: Render, environment: str):
+    parts = {
+        part["name"]: part for part in yaml.safe_load((ROOT / CHART / "files/parts.yaml").read_text())["functions"]
+    }
+    for document in documents(render(environment)):
+        if not document["apiVersion"].startswith("serving.knative.dev"):
+            continue
+        part, template = parts.pop(document["metadata"]["name"]), document["spec"]["template"]
+        told = {name.partition("/")[2]: value for name, value in template["metadata"]["annotations"].items()}
+        least, most = int(told["min-scale"]), int(told["max-scale"])
+        assert least >= 1 or part["class"] == "request"
+        assert (told.get("target-burst-capacity") == "0") == (part["class"] == "order-path")
+        if environment == "production":
+            assert (least, most) == (part["replicas"]["least"], part["replicas"]["most"])
+    assert not parts
+
+
+@pytest.mark.requirement("P5")
+@pytest.mark.parametrize("colour", ["", "blue", "green"])
+def test_gateway_sends_to_services_that_exist(render: Render, colour: str):
+    manifests = documents(render("production", f"blueGreen.active={colour}"))
+    [config] = [
+        d["data"]["kong.yml"] for d in manifests if d["kind"] == "ConfigMap" and d["metadata"]["name"] == "gateway"
+    ]
+    kong: Any = yaml.safe_load(config)
+    namespace = {"": "patriot", "blue": "patriot-blue", "green": "patriot-green"}[colour]
+    names = {d["metadata"]["name"] for d in manifests if d["kind"] == "Service"}
+    for upstream in kong["upstreams"]:
+        [target] = upstream["targets"]
+        assert target["target"] == f"{upstream['name']}.{namespace}.svc.cluster.local:80"
+        assert upstream["host_header"] == target["target"].removesuffix(":80")
+        assert upstream["healthchecks"]["active"]["healthy"]["interval"] == 30
+        assert upstream["name"] in names
+
+
+@pytest.mark.requirement("T10")
+def test_a_colour_that_sleeps_takes_no_events(render: Render):
+    manifests = documents(render("production", "active=false"))
+    assert "Subscription" not in {document["kind"] for document in manifests}
+    for document in manifests:
+        assert "dapr.io/app-port" not in str(document)
+        if (
+            document["kind"] in {"StatefulSet", "Deployment"}
+            and document["metadata"]["labels"].get("app.kubernetes.io/component") == "feed"
+        ):
+            assert document["spec"]["replicas"] == 0
+
+
+@pytest.mark.requirement("C2")
+def test_monitors_select_what_is_there(render: Render):
+    manifests = documents(render("production"))
+    components = [
+        document["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"]
+        for document in manifests
+        if document["kind"] in {"StatefulSet", "Deployment"} or document["apiVersion"].startswith("serving.knative.dev")
+    ]
+    selected = {
+        document["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]
+        for document in manifests
+        if document["kind"] in {"PodMonitor", "ServiceMonitor"}
+    }
+    assert selected == {"function", "feed", "gateway"} == set(components) - {"backup"}

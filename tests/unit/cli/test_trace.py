@@ -1,0 +1,92 @@
+"""`patriot trace`: the way of one request, from stored events and logs."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from patriot.cli.output import NOT_FOUND
+from patriot.cli.trace import Entry, bar, flow
+from tests.unit.cli.world import ORDER, OTHER_ORDER, FakeApi, Terminal, event, order
+
+START = datetime(2026, 11, 21, 5, 40, 55, tzinfo=UTC)
+ID = f"req_{int(START.timestamp() * 1000)}_0000000a"
+LATER = f"req_{int(START.timestamp() * 1000) + 900}_0000000b"
+
+
+def at(milliseconds: float) -> str:
+    return (START + timedelta(milliseconds=milliseconds)).isoformat()
+
+
+def told(version: int, kind: str, milliseconds: float, correlation_id: str = ID, **data: Any) -> dict[str, Any]:
+    return event(version, kind, **data) | {"occurred_at": at(milliseconds), "correlation_id": correlation_id}
+
+
+EVENTS = [
+    told(2, "order.routed", 10, route="paper"),
+    told(3, "order.submit_started", 12, client_order_id="c-1", attempt=1),
+    told(4, "order.rejected", 112, LATER, code="-2010", reason="no margin"),
+]
+
+
+def log_line(message: str, milliseconds: float, level: str = "info", **fields: Any) -> bytes:
+    line = {
+        "timestamp": at(milliseconds),
+        "level": level,
+        "service": "venues",
+        "correlation_id": ID,
+        "message": message,
+        "context": {},
+        "duration_ms": None,
+    }
+    return orjson.dumps(line | fields) + b"\n"
+
+
+@pytest.fixture
+def traced(api: FakeApi) -> None:
+    api.routes |= {
+        "GET /orders": {"orders": [order(created_at=at(10)), order(order_id=OTHER_ORDER, created_at=at(4000))]},
+        f"GET /events/{ORDER}": {"events": EVENTS},
+        f"GET /events/{OTHER_ORDER}": {"events": [told(1, "order.routed", 4000, "req_1_0000000c", route="paper")]},
+    }
+
+
+@pytest.mark.requirement("P16")
+@pytest.mark.requirement("P22")
+def test_flow_of_a_request_with_durations_and_errors_by_service(traced: None, terminal: Terminal) -> None:
+    (terminal.folder / "patriot.log").write_bytes(
+        log_line("slow answer", 62, "warning", duration_ms=50.0)
+        + log_line("another's", 63, correlation_id=LATER)
+        + b'{"cut off: '
+        + ID.encode()
+        + b"\n"
+    )
+    found = terminal.json("trace", ID)
+    assert [(one["service"], one["duration_ms"], one["failed"]) for one in found["flow"]] == [
+        ("order-routing", 0.0, False),
+        ("order-execution", 2.0, False),
+        ("venues", 50.0, True),
+        ("order-lifecycle", 50.0, True),
+    ]
+    assert found["services"][-1] == {"service": "order-lifecycle", "entries": 1, "duration_ms": 50.0, "errors": 1}
+    text = terminal.run("trace", ID).stdout
+    assert "sent to the venue as c-1, attempt 1" in text
+    assert "later: rejected" in text
+
+
+def test_an_order_leads_to_its_request(traced: None, terminal: Terminal) -> None:
+    assert terminal.json("trace", ORDER)["correlation_id"] == ID
+
+
+def test_request_that_left_nothing(traced: None, terminal: Terminal) -> None:
+    assert "nothing is known" in terminal.run("trace", "req_1_0000000f", code=NOT_FOUND).stderr
+
+
+def test_bars_lie_where_the_time_went() -> None:
+    def entry(milliseconds: float) -> Entry:
+        return Entry(START + timedelta(milliseconds=milliseconds), "a", "b", ID, failed=False)
+
+    entries = flow([entry(100), entry(0), entry(50)])
+    assert [one.duration_ms for one in entries] == [0.0, 50.0, 50.0]
+    assert [bar(one, entries, 10) for one in entries] == ["━", "━━━━━", "     ━━━━━"]
