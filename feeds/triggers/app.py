@@ -7,7 +7,6 @@ writes nothing. An order that fires stays itself (its id, its reservation): it g
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 import orjson
 import structlog
@@ -22,6 +21,7 @@ from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.edge import user_context
 from patriot.runtime.function import Context, Feed
 from patriot.runtime.projections import order_row
+from patriot.runtime.risk import scopes_of
 from patriot.store.api import Guard, GuardFailed, Lease, LeaseCheck, LeaseLost, Query, StoreUnavailable
 from schemas.events import (
     OrderArmed,
@@ -149,18 +149,18 @@ class Desk:
         if not events:
             return Proposal([], None)
         if guarded and not loaded.state.reduce_only:
-            guards = await _guards(context, loaded.state.account_id)
+            guards = await _guards(context, loaded.state)
         if isinstance(events[0], OrderStopMoved):
             rows = [order_row(ORDER.fold(loaded.state, events[0], loaded.version + 1, context.now()))]
         lease = LeaseCheck(self.lease.name, self.lease.epoch)
         return Proposal([Change(loaded, events)], None, guards, rows, lease=lease)
 
 
-async def _guards(context: RequestContext, account_id: UUID) -> tuple[Guard, ...]:
+async def _guards(context: RequestContext, order: Order) -> tuple[Guard, ...]:
     """As they stand now: only a halt refuses what its owner was allowed when it was created."""
-    scopes = ["platform", f"account:{account_id}"]
+    scopes = scopes_of(order.user_id, order.account_id, order.strategy_id)
     known = await context.runtime.store.guards(context.tenant_id, scopes)
-    return tuple(Guard(scope, known[scope][0]) for scope in scopes)
+    return tuple(Guard(scope, known[scope].version) for scope in scopes)
 
 
 @feed.task

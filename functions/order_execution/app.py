@@ -105,8 +105,13 @@ async def modify(event: OrderModifyRequested, context: Context) -> None:
 
 
 async def _stopped(order_id: UUID, context: Context) -> bool:
-    """Whether trading was halted above the order since it was created. Raises StoreUnavailable: nothing is sent."""
+    """Whether trading was halted above the order since it was created. Raises StoreUnavailable: nothing is sent.
+
+    A stop that only closes protects: held by the platform, it goes out as one that rests at the venue would.
+    """
     order = await _order(order_id, context)
+    if order.reduce_only and "trigger" in order.emulated:
+        return False
     scope = await Halts.of(context.runtime).above(order, context)
     if scope is None or order.status not in UNSENT:
         return False
