@@ -146,7 +146,7 @@ class History:
             linked = AccountLinked(**names, exchange=account.exchange, mode=account.mode, label=account.label)
             funded = fund(account, "USDT", Decimal(10) ** 12)
             change = Change(self.loaded(ACCOUNT, account.account_id), [linked, *funded])
-            await self.happen([change], lambda state, _: [])
+            await self.happen([change], lambda *_: [])
 
     async def run(self, events):
         await self.open()
