@@ -77,3 +77,13 @@ def test_part_that_is_not_there_is_named(tmp_path: Path):
     done = subprocess.run(command(tmp_path, "serve", "nobody"), capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "there is no part nobody" in done.stdout + done.stderr
+
+
+@pytest.mark.requirement("P14")
+def test_process_without_an_app_token_does_not_serve(tmp_path: Path):
+    environment = {name: text for name, text in os.environ.items() if name != "APP_API_TOKEN"}
+    done = subprocess.run(
+        command(tmp_path, "serve", "auth"), env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "APP_API_TOKEN is not set" in done.stdout + done.stderr
