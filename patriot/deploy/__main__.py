@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from patriot.deploy import components, dashboards
+from patriot.deploy import capacity, components, dashboards
 from patriot.deploy.kong import kong
 from patriot.deploy.parts import documents
 from patriot.deploy.readme import readme
@@ -35,6 +35,7 @@ def files() -> Iterator[tuple[Path, str]]:
     values = yaml.safe_load((ROOT / CHART / "values.yaml").read_text(encoding="utf-8"))
     yield CHART / "README.md", readme(schema, values)
     yield Path("skaffold.yaml"), to_yaml(skaffold(parts))
+    yield Path("docs/capacity.md"), capacity.document()
 
 
 def write() -> None:

@@ -103,7 +103,7 @@ class Rebuild:
             self.origins[key] = origin
             sums = self.balances.setdefault(key, [ZERO, ZERO, ZERO])
             for index, amount in enumerate((delta.total, delta.reserved, delta.margin)):
-                sums[index] += amount
+                sums[index] = EXACT.add(sums[index], amount)
 
     async def _write(self, now: datetime) -> None:
         by_origin: dict[Origin, list[Row]] = {}

@@ -22,6 +22,7 @@ from tests.support.host import PERPETUAL, Client, define, running_host, set_pric
 
 ORDERS = 40
 ROUNDS = 7
+PAUSE_SECONDS = 0.6  # an account may place 100 orders a second
 SHARES = {"none": None, "off": None, "1 in 100": 0.01, "all": 1.0}
 
 
@@ -56,6 +57,7 @@ async def _measure(url: str) -> dict[str, list[float]]:
                 with _without_calls() if name == "none" else nullcontext():
                     async with exporting(settings, SystemIds()):
                         seconds = await _orders(host, user, account)
+                await asyncio.sleep(PAUSE_SECONDS)
                 if number:  # the first round warms up
                     figures[name].append(seconds * 1000 / ORDERS)
     return figures

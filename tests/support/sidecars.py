@@ -3,7 +3,7 @@
 import random
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from patriot.runtime.dapr.processes import Process
 from patriot.runtime.dapr.sidecar import Sidecar
 from patriot.runtime.edge import Edge
 from patriot.runtime.embedded import Parts, public_app
-from patriot.runtime.function import Feed, Function
+from patriot.runtime.function import Function
 from patriot.runtime.ports import Runtime
 from patriot.runtime.serving import listen, serving
 from patriot.runtime.settings import Settings
@@ -40,6 +40,7 @@ class Hosts:
     sidecars: Sequence[Process]
     hosts: Sequence[DaprHost]
     tokens: Tokens
+    ground: Ground
 
 
 @asynccontextmanager
@@ -87,7 +88,7 @@ async def beside_sidecars(
             await until_subscribed(sidecar, host)
         edges = {name: edge for host in hosts for name, edge in host.edges.items()}
         public = Edge(public_app(Parts(chosen, [])), hosts[0].runtime, "gateway")
-        yield Hosts(hosts[0].runtime, edges, public, [one for one, _, _ in sidecars], hosts, tokens)
+        yield Hosts(hosts[0].runtime, edges, public, [one for one, _, _ in sidecars], hosts, tokens, ground)
 
 
 async def until_subscribed(sidecar: Sidecar, host: DaprHost) -> None:
@@ -103,7 +104,3 @@ def make_ground(store: Store, parts: Sequence[Function], settings: Mapping[str, 
         KeyRing.generate(), clock, issuer="patriot", audience="patriot-api", app_ids=[one.name for one in parts]
     )
     return Ground(Settings(**settings), store, access, clock, SystemIds(), random.Random(1))
-
-
-OpenHosts = Callable[..., Any]
-__all__ = ["Feed", "Hosts", "OpenHosts", "beside_sidecars", "make_ground", "until_subscribed"]

@@ -77,7 +77,8 @@ class Door:
 
     # --- events ---
     async def _event(self, request: Request) -> Response:
-        if not hmac.compare_digest(request.headers.get(TOKEN_HEADER, "").encode("latin-1"), self._token):
+        given = request.headers.get(TOKEN_HEADER, "").encode("latin-1")
+        if not (self._token and hmac.compare_digest(given, self._token)):
             return Response(status_code=401)
         path = request.url.path
         if path == OTHER_TYPES:

@@ -5,6 +5,7 @@ sidecar wants from us) and APP_API_TOKEN (what we want from it). PORT is where w
 
 ServeError
 ├── UnknownPart          no folder has this name
+├── TokenMissing         anybody could send us events
 └── ComponentsMissing    the sidecar has not loaded what this process needs
 """
 
@@ -41,6 +42,10 @@ class UnknownPart(ServeError):
     """No such function or feed."""
 
 
+class TokenMissing(ServeError):
+    """The app has no token by which it knows its sidecar."""
+
+
 class ComponentsMissing(ServeError):
     """The sidecar lacks components."""
 
@@ -53,10 +58,13 @@ async def serve(names: Sequence[str], settings: Settings, stop: asyncio.Event) -
 
     """
     parts = [_part(name) for name in names]
+    token = os.environ.get("APP_API_TOKEN", "")
+    if not token:
+        raise TokenMissing("APP_API_TOKEN is not set: events could come from anybody, not from our sidecar alone")
     listener = listen(settings.host, int(os.environ.get(PORT_VARIABLE, settings.port)), PORT_VARIABLE)
     address = Address.of_environment()
     async with exporting(settings, SystemIds()), store_of(settings) as store, connected(address) as sidecar:
-        host = DaprHost(parts, sidecar, ground_of(settings, store), app_token=os.environ.get("APP_API_TOKEN", ""))
+        host = DaprHost(parts, sidecar, ground_of(settings, store), app_token=token)
         if any(part.trades for part in parts):
             host.runtime.spawn(open_venues(host.runtime), "open venues")
         try:

@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from patriot.runtime import asgi
+from patriot.runtime.dapr.host import DaprHost
 from patriot.runtime.dapr.serve import ComponentsMissing, require_components
 from patriot.runtime.dapr.sidecar import Address, Sidecar, SidecarError, SidecarUnavailable, connected
 from patriot.runtime.function import OTHER_TYPES, Context, Function
@@ -48,6 +49,8 @@ async def test_events_come_from_our_own_sidecar_or_not_at_all(host):
         for token in ("", "guessed"):
             answer = await asgi.request(app, "POST", path, {"dapr-api-token": token}, b"{}")
             assert answer.status == 401
+    app_without_token = DaprHost([part()], sidecar_of(host), host.ground).app
+    assert (await asgi.request(app_without_token, "POST", OTHER_TYPES, {"dapr-api-token": ""}, b"{}")).status == 401
     answer = await asgi.request(app, "POST", OTHER_TYPES, {"dapr-api-token": host.tokens.app}, b"{}")
     assert (answer.status, answer.body) == (200, b'{"status":"SUCCESS"}')
 
