@@ -1,6 +1,6 @@
 """From rows to a `Record`. Rule: a curve is even in time; between two samples an account is worth what it was."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -87,6 +87,13 @@ def summed_on_grid(points: Iterable[Point], grid: Floats) -> Floats:
         if 0 < at < grid.size:
             sums[at] += value
     return sums
+
+
+def at_samples(flows: Iterable[Point], points: Sequence[Point]) -> list[Point]:
+    """Each flow at the first sample that has it. What the first sample has is where the curve begins."""
+    times = [time for time, _ in points]
+    found = [(bisect_left(times, time), value) for time, value in flows]
+    return [(times[at], value) for at, value in found if 0 < at < len(times)]
 
 
 def totals(snapshots: Iterable[Row]) -> list[Point]:

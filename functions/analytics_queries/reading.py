@@ -59,7 +59,7 @@ async def performance(context: RequestContext, wanted: Wanted) -> Performance:
         grid,
         domain.on_grid(points, grid),
         seconds,
-        await _flows(context, wanted, market, grid),
+        await _flows(context, wanted, market, points, grid),
         Trips.of([one.valued() for one in trips]),
         await _benchmark(context, wanted, grid, seconds),
         wanted.risk_free,
@@ -108,11 +108,13 @@ async def _closed_profits(context: RequestContext, wanted: Wanted, found: Tradin
     return points
 
 
-async def _flows(context: RequestContext, wanted: Wanted, market: Market, grid: Floats) -> Floats:
+async def _flows(
+    context: RequestContext, wanted: Wanted, market: Market, points: Sequence[Point], grid: Floats
+) -> Floats:
     if wanted.strategy is not None or not grid.size:
         return np.empty(0)
     accounts = list(wanted.accounts)
-    span = Between(datetime.fromtimestamp(float(grid[0]), UTC), wanted.until)
+    span = Between(datetime.fromtimestamp(points[0][0], UTC), wanted.until)
     where = {"account_id": accounts, "account_code": "external", "posted_at": span}
     entries = await context.find("ledger_entries", where, ["posted_at"], ROWS_MAX)
     rates: dict[str, list[Point]] = {}
@@ -121,7 +123,8 @@ async def _flows(context: RequestContext, wanted: Wanted, market: Market, grid: 
         rows = await context.find("portfolio_snapshots", sampled, ["time"], ROWS_MAX)
         priced = [row for row in rows if row["quantity"] and row["value_usd"] is not None]
         rates[asset] = [(row["time"].timestamp(), float(row["value_usd"] / row["quantity"])) for row in priced]
-    return domain.summed_on_grid(domain.flows(entries, rates, market.valuation, market.currency), grid)
+    came = domain.flows(entries, rates, market.valuation, market.currency)
+    return domain.summed_on_grid(domain.at_samples(came, points), grid)
 
 
 async def _widened(context: RequestContext, trips: Sequence[AccountTrip], market: Market) -> list[AccountTrip]:

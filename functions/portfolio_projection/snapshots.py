@@ -1,11 +1,11 @@
-"""Samples what every account is worth. Rule: the times of samples are multiples of the interval, so they line up.
+"""Samples what every account is worth. Rule: a sample's time is when it was taken: all that was booked before is in it.
 
 A sample has a row per asset and derivative position, and one for the account as a whole (`*`); they add up. What has
 no price has no value, and then the account has no total: a gap is honest, a guess is not.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +26,7 @@ async def take_snapshots(context: RequestContext) -> None:
     balances = await store.find(Query("buying_power", None, {}, ["account_id", "asset"], ROWS_MAX))
     positions = await store.find(Query("positions", None, {}, ["account_id", "instrument"], ROWS_MAX))
     tenants = {row["account_id"]: row["tenant_id"] for row in (*balances, *positions)}
-    when = _aligned(context.now(), context.runtime.settings.snapshot_seconds)
+    when = context.now()
     by_tenant: dict[UUID, list[Row]] = {}
     for holding in holdings(balances, positions, market):
         by_tenant.setdefault(tenants[holding.account_id], []).append(_row(holding, when))
@@ -53,7 +53,3 @@ def _row(holding: Holding, when: datetime) -> Row:
             "unrealized_pnl": holding.unrealised,
         },
     )
-
-
-def _aligned(now: datetime, seconds: float) -> datetime:
-    return datetime.fromtimestamp(now.timestamp() // seconds * seconds, UTC)

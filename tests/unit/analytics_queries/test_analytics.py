@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from patriot.domain.statistics.record import STATISTICS
+from functions.analytics_queries.domain import at_samples, grid_of, on_grid, summed_on_grid
+from patriot.domain.statistics.record import STATISTICS, Record
 from patriot.store.api import Commit, Origin, Row
 from tests.support.host import PERPETUAL, TENANT, Client, define, running_host, set_price
 
@@ -152,3 +153,13 @@ async def test_trips_are_newest_first(world):
 async def test_nonsense_is_refused(world, query):
     ada, _, _ = world
     assert (await ada.call("GET", f"/analytics/performance?{query}")).status == 422
+
+
+async def test_deposit_between_two_samples_is_no_return(world):
+    """Told by the sample that has it first, wherever the even times lie."""
+    points = [(0.4, 100.0), (2.3, 200.0), (4.1, 220.0)]
+    grid = grid_of(points, 2.0)
+    flows = summed_on_grid(at_samples([(0.3, 100.0), (0.9, 100.0), (5.0, 7.0)], points), grid)
+    record = Record(grid, on_grid(points, grid), 2.0, flows)
+    assert list(record.equity) == [100, 100, 200, 220]
+    assert record.returns == pytest.approx([0.0, 0.0, 0.1])
