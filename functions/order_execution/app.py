@@ -113,8 +113,8 @@ async def _stopped(order_id: UUID, context: Context) -> bool:
     if order.reduce_only and "trigger" in order.emulated:
         return False
     scope = await Halts.of(context.runtime).above(order, context)
-    if scope is None or order.status not in UNSENT:
-        return False
+    if scope is None or order.reduce_only or order.status not in UNSENT:
+        return False  # what only closes, as a stop that fires, still goes
 
     async def propose() -> Proposal[bool]:
         loaded = await context.load(ORDER, order_id)
