@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -18,7 +19,7 @@ import pytest
 from patriot.runtime.dapr import brokers, topics
 from patriot.runtime.dapr.backing import ALL, write_components
 from patriot.runtime.dapr.components import ROOT
-from patriot.runtime.dapr.processes import Program, ToolMissing
+from patriot.runtime.dapr.processes import Program, ToolMissing, dying_with_us
 from patriot.runtime.serving import free_ports
 
 START_SECONDS_MAX = 120
@@ -83,5 +84,5 @@ def _now(ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
-    child.kill()
+    os.killpg(child.pid, signal.SIGKILL)  # RabbitMQ's is a script with children
     child.wait()

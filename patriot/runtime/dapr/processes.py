@@ -97,7 +97,7 @@ class Process:
         environment = {**os.environ, **self.program.environment}
         with self.log_file.open("ab") as output:
             self._child = await asyncio.create_subprocess_exec(
-                *_dying_with_us(self.program.command),
+                *dying_with_us(self.program.command),
                 env=environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
@@ -164,7 +164,7 @@ class Fleet:
         await asyncio.gather(*(process.stop() for process in self.processes.values()))
 
 
-def _dying_with_us(command: Sequence[str]) -> Sequence[str]:
+def dying_with_us(command: Sequence[str]) -> Sequence[str]:
     """The kernel ends the program when we are killed, where the system has the means to ask for it."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else command
