@@ -19,7 +19,7 @@ import pytest
 from patriot.runtime.dapr import brokers, topics
 from patriot.runtime.dapr.backing import ALL, write_components
 from patriot.runtime.dapr.components import ROOT
-from patriot.runtime.dapr.processes import Program, ToolMissing, dying_with_us
+from patriot.runtime.dapr.processes import Program, ToolMissing
 from patriot.runtime.serving import free_ports
 
 START_SECONDS_MAX = 120
