@@ -23,7 +23,7 @@ def terms(order: Data) -> str:
     words += [f"trigger {number(order['stop_price'])}"] if order.get("stop_price") else []
     words += [trailing(order["trailing"])] if order.get("trailing") else []
     words += [f"showing {number(order['display_quantity'])}"] if order.get("display_quantity") else []
-    words += [order["time_in_force"]] if order.get("order_type", "market") != "market" else []
+    words += [order["time_in_force"]] if order.get("time_in_force") and order.get("order_type") != "market" else []
     words += [name.replace("_", "-") for name in ("post_only", "reduce_only") if order.get(name)]
     return " ".join(words)
 
@@ -58,6 +58,10 @@ def _triggered(data: Data) -> str:
 
 def _wish(data: Data) -> str:
     return number(data["quantity"]) + (f" at {number(data['price'])}" if data.get("price") else "")
+
+
+def _limits(limits: Data) -> str:
+    return ", ".join(f"{name} {value}" for name, value in limits.items() if value is not None)
 
 
 def _sum(data: Data) -> str:
@@ -152,4 +156,17 @@ _STORIES: Mapping[str, Callable[[Data], str]] = {
     "account.transfer_returned": lambda data: f"{_sum(data)} put back{_because(data)}",
     "user.registered": lambda data: f"{data['username']!r} registered as {data['role']}",
     "user.profile_changed": _profile,
+    "strategy.deployed": lambda data: f"{data['kind']} {data['name']!r} deployed on {', '.join(data['instruments'])}",
+    "strategy.assigned": lambda data: f"trades on account {data['account_id'][:8]}",
+    "strategy.unassigned": lambda data: f"no longer trades on account {data['account_id'][:8]}",
+    "strategy.parameters_changed": lambda data: f"parameters are now {data['parameters']}",
+    "strategy.started": lambda _: "trades",
+    "strategy.paused": lambda _: "follows the market without trading",
+    "strategy.stopped": lambda _: "over",
+    "risk.denied": lambda data: f"{terms(data)} denied: {data['reason']} ({data['code']})",
+    "risk.limits_changed": lambda data: f"limits of {data['scope']} are now {_limits(data['limits'])}",
+    "risk.halted": lambda data: f"{data['scope']} halted{_because(data)}",
+    "risk.resumed": lambda data: f"{data['scope']} trades again{_because(data)}",
+    "risk.alert_raised": lambda data: f"{data['metric']} {data['value']} beyond {data['limit']}: {data['action']}",
+    "risk.alert_cleared": lambda data: f"{data['metric']} {data['value']} within {data['limit']} again",
 }

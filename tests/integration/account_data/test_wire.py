@@ -116,7 +116,7 @@ async def test_fill_while_the_stream_was_down_is_found_by_asking(tmp_path):
         sell(host, "50000")
         await asyncio.sleep(2.1)  # what changed a moment ago is left alone
         (row,) = await host.runtime.store.find(query_account(account))
-        await desks.open(row)
+        desks.open(row)
         assert (await reached(user, resting, *ENDED))["status"] == "filled"
 
 

@@ -53,7 +53,6 @@ def traced(api: FakeApi) -> None:
 
 
 @pytest.mark.requirement("P16")
-@pytest.mark.requirement("P22")
 def test_flow_of_a_request_with_durations_and_errors_by_service(traced: None, terminal: Terminal) -> None:
     (terminal.folder / "patriot.log").write_bytes(
         log_line("slow answer", 62, "warning", duration_ms=50.0)
