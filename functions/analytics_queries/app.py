@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Query as Parameter
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 
 from functions.analytics_queries.domain import AccountTrip
 from functions.analytics_queries.reading import Wanted, performance, traded
@@ -36,6 +36,16 @@ from schemas.analytics import (
 )
 from schemas.types import InstrumentId
 
+
+def _written_out(text: object) -> object:
+    """Pydantic would take a number for seconds since 1970."""
+    if isinstance(text, str) and "-" not in text[1:]:
+        raise ValueError("must be a time with its zone, like 2026-01-31T12:00:00Z")
+    return text
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+
 function = Function("analytics-queries")
 
 TRIPS_SHOWN = 200
@@ -61,8 +71,8 @@ async def own_performance(
     *,
     account_id: UUID | None = None,
     strategy: Strategy | None = None,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     benchmark: InstrumentId | None = None,
     seconds: Seconds | None = None,
     risk_free: Rate = 0.0,
@@ -86,7 +96,7 @@ async def own_performance(
 
 @function.get("/analytics/users/{user_id}/performance", needs="analytics:read")
 async def user_performance(
-    user_id: UUID, context: Context, since: AwareDatetime | None = None, benchmark: InstrumentId | None = None
+    user_id: UUID, context: Context, since: Moment | None = None, benchmark: InstrumentId | None = None
 ) -> PerformanceView:
     """The same of any user of the tenant, for who manages the fund."""
     accounts = await _accounts(context, user_id, None)

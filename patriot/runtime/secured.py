@@ -66,7 +66,7 @@ class SecuredRoute(APIRoute):
             raise problem.ProblemError(
                 400, "invalid_idempotency_key", f"Idempotency-Key {rule}", [("idempotency-key", rule)]
             )
-        target = f"{request.method} {request.url.path}"
+        target = f"{request.method} {request.url.path}?{request.url.query}"
         digest = hashlib.sha256(target.encode() + b"\n" + await request.body()).digest()
         context.idempotency = IdempotencyRequest(f"{request.method} {self.path}", key, digest, self.success)
 
