@@ -435,6 +435,13 @@ async def test_same_key_with_another_body_is_refused(fresh: World):
 
 
 @pytest.mark.requirement("P8", "A5")
+async def test_same_key_with_another_query_is_refused(fresh: World):
+    await fresh.user.json("DELETE", "/risk/halts/user?reason=one", None, 200, idempotency_key="k1")
+    problem = await fresh.user.json("DELETE", "/risk/halts/user?reason=two", None, 422, idempotency_key="k1")
+    assert problem["code"] == "idempotency_key_reused"
+
+
+@pytest.mark.requirement("P8", "A5")
 async def test_concurrent_requests_with_one_key_make_one_order(fresh: World):
     calls = [fresh.user.call("POST", "/orders", fresh.order(), idempotency_key="k1") for _ in range(20)]
     answers = await asyncio.gather(*calls)
