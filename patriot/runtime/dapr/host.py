@@ -20,6 +20,7 @@ from patriot.runtime.embedded import LocalTicks, LoopScheduler, StoreLeases
 from patriot.runtime.function import Feed, Function
 from patriot.runtime.ports import Random, Runtime
 from patriot.runtime.reference import References
+from patriot.runtime.schedules import start_schedules
 from patriot.runtime.settings import Settings
 from patriot.runtime.states import StateCache
 from patriot.runtime.supervision import supervise
@@ -73,6 +74,7 @@ class DaprHost:
     async def start(self) -> None:
         """Begin to publish and run the feeds' tasks; the sidecar must be ready."""
         self.publisher.start()
+        start_schedules((schedule for part in self.parts for schedule in part.schedules), self.runtime)
         self._tasks = [
             asyncio.create_task(supervise(self.runtime, feed, action), name=f"{feed.name}.{action.__name__}")
             for feed in self.parts
