@@ -22,7 +22,7 @@ from patriot.runtime.context import RequestContext
 from patriot.runtime.delivery import Verdict
 from patriot.runtime.direct import Direct
 from patriot.runtime.edge import Edge
-from patriot.runtime.function import PUBLIC_PREFIX, Feed, Function, metrics_page
+from patriot.runtime.function import PUBLIC_PREFIX, Feed, Function
 from patriot.runtime.openapi import describe
 from patriot.runtime.ports import EtagMismatch, Random, Response, Runtime, StateEntry
 from patriot.runtime.reference import References
@@ -280,7 +280,6 @@ def public_app(parts: Parts) -> FastAPI:
     )
     for part in parts.all:
         app.include_router(part.router, prefix=PUBLIC_PREFIX)
-    app.add_route("/metrics", metrics_page, include_in_schema=False)
     add_problem_handlers(app)
     routes = [route for part in parts.all for route in part.router.routes if isinstance(route, SecuredRoute)]
     app.openapi = describe(app, routes, PUBLIC_PREFIX)  # type: ignore[method-assign]

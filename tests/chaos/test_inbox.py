@@ -37,7 +37,7 @@ from tests.support.host import PERPETUAL, TENANT, Client, define, set_price
 SEED = int(os.environ.get("PATRIOT_SEED", "20260112"))
 MESSAGES_MIN = 10_000
 ACCOUNTS = 8
-ORDERS = 500
+ORDERS = 540  # about twenty deliveries each
 COPIES_MAX = 5
 LATE_SECONDS_MAX = 3.0
 

@@ -209,7 +209,7 @@ class Stage:
         if image is None or not image.in_sync:
             return False
         price, quantity = image.instrument.price_of, image.instrument.quantity_of
-        shown = [(float(price(one.price)), float(quantity(one.quantity))) for one in image.bids]
+        shown = [(float(price(level)), float(quantity(size))) for level, size in image.bids]
         bids = sorted(((float(one), float(size)) for one, size in self.exchange.bids.items()), reverse=True)
         return shown == bids[:20]
 

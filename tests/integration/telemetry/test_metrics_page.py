@@ -33,7 +33,7 @@ async def test_one_order_moves_every_measure_of_its_way():
         await until_idle(host)
         await host.runtime.clock.sleep(0.1)
         page = await asgi.request(
-            host.public, "GET", "/metrics", {"accept": "application/openmetrics-text; version=1.0.0"}
+            host.edges["order-commands"], "GET", "/metrics", {"accept": "application/openmetrics-text; version=1.0.0"}
         )
     text = page.body.decode()
     for stage in ("route", "send", "answer", "total"):
@@ -52,7 +52,7 @@ async def test_probes_are_no_requests_without_correlation_id():
 
     before = counted()
     async with running_host() as host:
-        await asgi.request(host.public, "GET", "/metrics")
+        await asgi.request(host.edges["order-commands"], "GET", "/metrics")
         assert counted() == before
         await asgi.request(host.public, "GET", "/api/v1/prices")
         assert counted() == before + 1
