@@ -43,7 +43,7 @@ class FillingVenue:
         pass
 
 
-@pytest.mark.requirement("P8")
+@pytest.mark.requirement("P8", "B7")
 async def test_order_from_http_to_portfolio():
     async with running_host() as host:
         venue = host.runtime.venues["paper"] = FillingVenue()
