@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+COMPILED := $(VENV)/.compiled
 TOOLS := $(or $(PATRIOT_CACHE),$(HOME)/.cache/patriot)/tools
 digest = $(shell cat $(wildcard $(1)) | sha256sum | cut -c1-12)
 DAPRD := $(TOOLS)/daprd-$(call digest,tools/daprd/*)
@@ -24,7 +25,7 @@ up: $(READY)  ## run the platform: market, orders, portfolio; Ctrl-C stops every
 
 # Domain and protocols must be covered by their own tests. Then everything else, on all cores; last, alone, what measures
 # times or uses all cores itself, and once more what failed: a test that only fails beside others is told, not hidden.
-test: $(READY) lint  ## lint, types, imports and every test
+test: $(COMPILED) lint  ## lint, types, imports and every test
 	$(BIN)/coverage run --source=patriot/domain,patriot/protocols -m pytest -q $(OWN) $(ARGS)
 	$(BIN)/coverage report --fail-under=95 --skip-covered
 	$(BIN)/pytest -q -n auto --dist loadfile -m 'not dapr and not cluster and not alone' $(OWN:%=--ignore=%) $(ARGS) $(AGAIN)
@@ -87,9 +88,14 @@ lock: $(READY)  ## resolve the dependencies anew
 clean:  ## remove the virtual environment, caches and local data
 	rm -rf $(VENV) .patriot .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
+# the tests start many processes, and where those may not write bytecode each would compile ccxt anew
+$(COMPILED): $(READY)
+	-@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null
+	@touch $@
+
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
 	@touch $@
