@@ -25,11 +25,11 @@ def run(seed: int, orders: int = 3, bug: Bug = nullcontext) -> Result:
 
 def run_many(seeds: Sequence[int], orders: int = 3, processes: int = 0) -> Iterator[Result]:
     """The results in order of the seeds, as they come. `processes` 0: one per core."""
-    with ProcessPoolExecutor(processes or os.cpu_count(), get_context("spawn"), _quiet) as pool:
+    with ProcessPoolExecutor(processes or os.cpu_count(), get_context("spawn"), quiet) as pool:
         yield from pool.map(partial(run, orders=orders), seeds, chunksize=CHUNK)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """What goes wrong on purpose would fill the screen."""
     logging.disable(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -106,6 +106,9 @@ class MortalVenue:
     async def balances(self, account_id: Any) -> Any:
         return await self._asked(partial(self._venue.balances, account_id))
 
+    async def positions(self, account_id: Any) -> Any:
+        return await self._asked(partial(self._venue.positions, account_id))
+
     async def close(self) -> None:
         """Nothing is held."""
 

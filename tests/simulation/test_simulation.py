@@ -1,12 +1,14 @@
 """The whole platform in virtual time: whatever is lost, doubled, late or killed, from any seed, every rule holds."""
 
+import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
+import structlog
 
-from tests.simulation.many import run, run_many
+from tests.simulation.many import quiet, run, run_many
 from tests.simulation.planted import BUGS, Bug
 from tests.simulation.world import Result
 
@@ -51,6 +53,15 @@ def test_a_seed_repeats_to_the_byte(results: Sequence[Result], monkeypatch: pyte
     assert [one.digest for one in again] == [one.digest for one in results[:REPEATED]]
 
 
+@pytest.fixture
+def silence() -> Iterator[None]:
+    quiet()
+    yield
+    structlog.reset_defaults()
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("silence")
 @pytest.mark.parametrize("planted", BUGS.values(), ids=BUGS.keys())
 def test_planted_bug_is_found(planted: Bug) -> None:
     for seed in range(SEEDS_PER_BUG):
