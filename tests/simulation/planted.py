@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 from unittest.mock import patch
 
-from functions.order_commands import app as order_commands
+from functions.order_commands import closing, placing
 from functions.order_execution import app as order_execution
 from functions.order_lifecycle import app as order_lifecycle
 from functions.portfolio_projection import app as portfolio_projection
@@ -97,13 +97,13 @@ def no_answer_means_rejected() -> Iterator[None]:
 
 @bug
 def cancelled_as_soon_as_asked() -> Iterator[None]:
-    request = order_commands.request_cancel
+    request = closing.request_cancel
 
     def believing(order: Any, *reason: Any) -> Any:
         events = request(order, *reason)
         return [*events, OrderCancelled(**ids(order), holds=release(order))] if len(events) == 1 else events
 
-    with patch.object(order_commands, "request_cancel", believing):
+    with patch.object(closing, "request_cancel", believing):
         yield
 
 
@@ -124,7 +124,7 @@ def refused_cancel_means_cancelled() -> Iterator[None]:
 
 @bug
 def modified_as_soon_as_asked() -> Iterator[None]:
-    request = order_commands.request_modify
+    request = placing.request_modify
 
     def believing(order: Any, command: Any, **more: Any) -> Any:
         events = request(order, command, **more)
@@ -132,7 +132,7 @@ def modified_as_soon_as_asked() -> Iterator[None]:
             return events
         return [*events, OrderModified(**ids(order), quantity=events[0].quantity, price=events[0].price)]
 
-    with patch.object(order_commands, "request_modify", believing):
+    with patch.object(placing, "request_modify", believing):
         yield
 
 
