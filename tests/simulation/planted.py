@@ -262,12 +262,6 @@ def lost_race_counts_as_won() -> Iterator[None]:
 
 
 @bug
-def overtaken_commit_is_built_on() -> Iterator[None]:
-    with patch.object(Plan, "_check_ground", lambda *_: None):
-        yield
-
-
-@bug
 def known_state_is_never_renewed() -> Iterator[None]:
     put = StateCache.put
 
