@@ -6,7 +6,7 @@ Rule: credentials go into the vault, never into an event or a log.
 import secrets
 from uuid import UUID
 
-from patriot.domain.account import Account, rotate_credentials
+from patriot.domain.account import Account, account_view, rotate_credentials
 from patriot.runtime.aggregates import ACCOUNT
 from patriot.runtime.credentials import seal
 from patriot.runtime.decision import Change, Loaded, Proposal
@@ -53,7 +53,7 @@ async def rotate(account_id: UUID, command: RotateCredentials, context: Context)
         assert loaded.state is not None
         events = rotate_credentials(loaded.state)
         row = {"id": account_id, **sealed, "updated_at": context.now(), "stream_version": loaded.version + 1}
-        return Proposal([Change(loaded, events)], _view_of(loaded.state), rows=[Row("user_accounts", row)])
+        return Proposal([Change(loaded, events)], account_view(loaded.state), rows=[Row("user_accounts", row)])
 
     answer = await context.decide(propose)
     context.runtime.references.forget_account(context.tenant_id, account_id)
@@ -70,7 +70,7 @@ async def deactivate(account_id: UUID, context: Context) -> AccountView:
         event = AccountDeactivated(account_id=account_id, user_id=loaded.state.user_id)
         events = [event] if loaded.state.active else []
         row = {"id": account_id, "is_active": False, "stream_version": loaded.version + 1}
-        view = _view_of(loaded.state).model_copy(update={"active": False})
+        view = account_view(loaded.state).model_copy(update={"active": False})
         # every process keeps the account for a while; orders judged on what it keeps now fail in their commit
         raises = [GuardChange(f"account:{account_id}")]
         return Proposal(
@@ -106,16 +106,6 @@ def _row(command: LinkAccount, account_id: UUID, context: Context) -> dict[str, 
 def _view(command: LinkAccount, account_id: UUID) -> AccountView:
     return AccountView(
         account_id=account_id, exchange=command.exchange, mode=command.mode, label=command.label, active=True
-    )
-
-
-def _view_of(account: Account) -> AccountView:
-    return AccountView(
-        account_id=account.account_id,
-        exchange=account.exchange,
-        mode=account.mode,
-        label=account.label,
-        active=account.active,
     )
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import Query as Parameter
 
 from patriot.domain import transfer as saga
-from patriot.domain.account import Account, fund
+from patriot.domain.account import Account, account_view, fund
 from patriot.domain.transfer import Transfer
 from patriot.runtime.aggregates import ACCOUNT, TRANSFER
 from patriot.runtime.context import RequestContext
@@ -62,7 +62,7 @@ async def deposit(account_id: UUID, command: FundAccount, context: Context) -> A
         new = context.new(TRANSFER, transfer_id)
         arrived = saga.arrive(_folded(new, asked, context), None)
         funded = Change(owned, fund(account, command.asset, command.amount))
-        return Proposal([Change(new, [*asked, *arrived]), funded], _view_of(account))
+        return Proposal([Change(new, [*asked, *arrived]), funded], account_view(account))
 
     return await context.decide(propose)
 
@@ -195,16 +195,6 @@ def _view(transfer: Transfer) -> TransferView:
 def _row_view(row: Any) -> TransferView:
     names = TransferView.model_fields.keys() - {"transfer_id"}
     return TransferView(transfer_id=row["id"], **{name: row[name] for name in names})
-
-
-def _view_of(account: Account) -> AccountView:
-    return AccountView(
-        account_id=account.account_id,
-        exchange=account.exchange,
-        mode=account.mode,
-        label=account.label,
-        active=account.active,
-    )
 
 
 app = function.app

@@ -17,6 +17,7 @@ from schemas.events import (
     UserProfileChanged,
     UserRegistered,
 )
+from schemas.queries import AccountView
 from schemas.types import AccountMode, Exchange
 
 
@@ -114,4 +115,15 @@ def _from_external(asset: str, amount: Decimal) -> tuple[Posting, ...]:
     return (
         Posting(ledger="cash", asset=asset, amount=amount),
         Posting(ledger="external", asset=asset, amount=-amount),
+    )
+
+
+def account_view(account: Account) -> AccountView:
+    """What a command about the account answers."""
+    return AccountView(
+        account_id=account.account_id,
+        exchange=account.exchange,
+        mode=account.mode,
+        label=account.label,
+        active=account.active,
     )
