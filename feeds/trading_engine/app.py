@@ -23,10 +23,10 @@ from patriot.domain.algorithm import Algorithm as Parent
 from patriot.domain.algorithm import pause, request_cancel, resume
 from patriot.runtime.aggregates import ALGORITHM
 from patriot.runtime.context import RequestContext
-from patriot.runtime.decision import Change, Loaded, Proposal
+from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.edge import user_context
 from patriot.runtime.function import Context, Feed
-from patriot.runtime.problem import ProblemError, not_found
+from patriot.runtime.problem import ProblemError
 from patriot.runtime.projections import algorithm_row
 from patriot.store.api import Lease, LeaseCheck, LeaseLost, Query, StoreError
 from schemas.algorithm_events import (
@@ -148,31 +148,19 @@ async def list_kinds(context: Context) -> AlgorithmKindPage:
 @feed.get("/algorithms/{algorithm_id}", needs="orders:read")
 async def show_algorithm(algorithm_id: UUID, context: Context) -> AlgorithmView:
     """One parent order as of its newest event."""
-    return _view(_state(await _own(algorithm_id, context)))
+    return _view((await context.own(ALGORITHM, algorithm_id)).found)
 
 
 async def _asked(algorithm_id: UUID, context: RequestContext, proposed: desk.Proposed) -> AlgorithmView:
     async def propose() -> Proposal[AlgorithmView]:
-        loaded = await _own(algorithm_id, context)
-        state = _state(loaded)
+        loaded = await context.own(ALGORITHM, algorithm_id)
+        state = loaded.found
         events = proposed(state)
         for number, event in enumerate(events, loaded.version + 1):
             state = ALGORITHM.fold(state, event, number, context.now())
         return Proposal([Change(loaded, events)], _view(state), rows=[algorithm_row(state)] if events else [])
 
     return await context.decide(propose)
-
-
-async def _own(algorithm_id: UUID, context: RequestContext) -> Loaded[Parent]:
-    loaded = await context.load(ALGORITHM, algorithm_id)
-    if loaded.state is None or loaded.state.user_id != context.user.user_id:
-        raise not_found("algorithm", algorithm_id)
-    return loaded
-
-
-def _state(loaded: Loaded[Parent]) -> Parent:
-    assert loaded.state is not None, "it was found"
-    return loaded.state
 
 
 def _parameters(name: str, given: Mapping[str, Any]) -> Algorithm.Parameters:
@@ -218,7 +206,7 @@ class Engine:
 
     async def _take(self, row: Mapping[str, Any]) -> None:
         context = user_context(self._runtime, feed.name, row["tenant_id"], row["user_id"])
-        parent = _state(await context.load(ALGORITHM, row["id"]))
+        parent = (await context.load(ALGORITHM, row["id"])).found
         algorithm = kinds()[parent.algorithm](parent, _parameters(parent.algorithm, parent.parameters))
         meter = await self._meter(parent.instrument)
         profile = await volume_profile(self._context, parent.instrument)

@@ -6,12 +6,11 @@ Rule: credentials go into the vault, never into an event or a log.
 import secrets
 from uuid import UUID
 
-from patriot.domain.account import Account, account_view, rotate_credentials
+from patriot.domain.account import account_view, rotate_credentials
 from patriot.runtime.aggregates import ACCOUNT
 from patriot.runtime.credentials import seal
-from patriot.runtime.decision import Change, Loaded, Proposal
+from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.function import Context, Function
-from patriot.runtime.problem import not_found
 from patriot.store.api import GuardChange, Row
 from schemas.commands import LinkAccount, RotateCredentials
 from schemas.events import AccountCredentialsRotated, AccountDeactivated, AccountLinked
@@ -49,11 +48,11 @@ async def rotate(account_id: UUID, command: RotateCredentials, context: Context)
     sealed = seal(context, account_id, command.api_key, command.api_secret)
 
     async def propose() -> Proposal[AccountView]:
-        loaded = await _own(account_id, context)
-        assert loaded.state is not None
-        events = rotate_credentials(loaded.state)
+        loaded = await context.own(ACCOUNT, account_id)
+        account = loaded.found
+        events = rotate_credentials(account)
         row = {"id": account_id, **sealed, "updated_at": context.now(), "stream_version": loaded.version + 1}
-        return Proposal([Change(loaded, events)], account_view(loaded.state), rows=[Row("user_accounts", row)])
+        return Proposal([Change(loaded, events)], account_view(account), rows=[Row("user_accounts", row)])
 
     answer = await context.decide(propose)
     context.runtime.references.forget_account(context.tenant_id, account_id)
@@ -65,12 +64,12 @@ async def deactivate(account_id: UUID, context: Context) -> AccountView:
     """Stop trading on an account. Its history stays."""
 
     async def propose() -> Proposal[AccountView]:
-        loaded = await _own(account_id, context)
-        assert loaded.state is not None
-        event = AccountDeactivated(account_id=account_id, user_id=loaded.state.user_id)
-        events = [event] if loaded.state.active else []
+        loaded = await context.own(ACCOUNT, account_id)
+        account = loaded.found
+        event = AccountDeactivated(account_id=account_id, user_id=account.user_id)
+        events = [event] if account.active else []
         row = {"id": account_id, "is_active": False, "stream_version": loaded.version + 1}
-        view = account_view(loaded.state).model_copy(update={"active": False})
+        view = account_view(account).model_copy(update={"active": False})
         # every process keeps the account for a while; orders judged on what it keeps now fail in their commit
         raises = [GuardChange(f"account:{account_id}")]
         return Proposal(
@@ -80,13 +79,6 @@ async def deactivate(account_id: UUID, context: Context) -> AccountView:
     answer = await context.decide(propose)
     context.runtime.references.forget_account(context.tenant_id, account_id)
     return answer
-
-
-async def _own(account_id: UUID, context: Context) -> Loaded[Account]:
-    loaded = await context.load(ACCOUNT, account_id)
-    if loaded.state is None or loaded.state.user_id != context.user.user_id:
-        raise not_found("account", account_id)  # another user's account is not told from a missing one
-    return loaded
 
 
 def _row(command: LinkAccount, account_id: UUID, context: Context) -> dict[str, object]:

@@ -11,13 +11,13 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from functions.order_commands import placing
-from functions.order_commands.receipts import own, receipt_of, state_of
+from functions.order_commands.receipts import receipt_of
 from patriot.domain.money import round_down
 from patriot.domain.order import Order
 from patriot.domain.order_commands import request_cancel
 from patriot.domain.order_lists import member_id
 from patriot.domain.position import position_id
-from patriot.runtime.aggregates import POSITION
+from patriot.runtime.aggregates import ORDER, POSITION
 from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Change, Loaded, Proposal
 from patriot.runtime.problem import not_found
@@ -33,13 +33,12 @@ ENDING_LOOKS, ENDING_SECONDS = 20, 0.05
 
 async def cancel(order_id: UUID, context: RequestContext) -> OrderReceipt:
     """Ask for the end of one order."""
-    order = state_of(await own(order_id, context))
+    order = (await context.own(ORDER, order_id)).found
     Risk.of(context.runtime).count_cancel(order.account_id, context.runtime.clock.monotonic())
 
     async def propose() -> Proposal[OrderReceipt]:
-        loaded = await own(order_id, context)
-        assert loaded.state is not None
-        events = request_cancel(loaded.state, "asked by the user")
+        loaded = await context.own(ORDER, order_id)
+        events = request_cancel(loaded.found, "asked by the user")
         return Proposal([Change(loaded, events)], receipt_of(loaded, len(events), context))
 
     return await context.decide(propose)
@@ -50,7 +49,7 @@ async def cancel_list(list_id: UUID, context: RequestContext) -> OrderReceipts:
 
     async def propose() -> Proposal[OrderReceipts]:
         members = await _members(list_id, context)
-        changes = [Change(one, request_cancel(state_of(one), "its list was cancelled by the user")) for one in members]
+        changes = [Change(one, request_cancel(one.found, "its list was cancelled by the user")) for one in members]
         receipts = [receipt_of(one.loaded, len(one.events), context) for one in changes]
         return Proposal(changes, OrderReceipts(orders=tuple(receipts)))
 
@@ -96,7 +95,7 @@ async def _close(account_id: UUID, instrument_id: str, context: RequestContext) 
     try:
         return [await placing.place(command, order_id, _without_key(context))]
     except VersionConflict:
-        known = await own(order_id, context)
+        known = await context.own(ORDER, order_id)
         return [receipt_of(known, 0, context)]
 
 
@@ -123,11 +122,11 @@ def _where(command: ClosePositions) -> dict[str, Any]:
 
 
 async def _members(list_id: UUID, context: RequestContext) -> list[Loaded[Order]]:
-    first = await own(member_id(list_id, 0), context)
-    link = state_of(first).link
+    first = await context.own(ORDER, member_id(list_id, 0))
+    link = first.found.link
     if link is None:
         raise not_found("order list", list_id)
-    return [first] + [await own(member_id(list_id, number), context) for number in range(1, link.size)]
+    return [first] + [await context.own(ORDER, member_id(list_id, number)) for number in range(1, link.size)]
 
 
 def _without_key(context: RequestContext) -> RequestContext:

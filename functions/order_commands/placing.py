@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
 
-from functions.order_commands.receipts import own, receipt_of, state_of
+from functions.order_commands.receipts import receipt_of
 from patriot.domain.emulation import emulations
 from patriot.domain.order import Reservation
 from patriot.domain.order_commands import as_command, create, request_modify
@@ -122,15 +122,15 @@ async def _commit(
 
 async def modify(order_id: UUID, command: ModifyOrder, context: RequestContext) -> OrderReceipt:
     """Judged as it will be. What waits for its turn holds nothing until then."""
-    request_id, order = context.uuid(), state_of(await own(order_id, context))
+    request_id, order = context.uuid(), (await context.own(ORDER, order_id)).found
     facts, guards = await Risk.of(context.runtime).facts(context, as_command(order, command), order)
     waits = bool(order.waits_for) and not order.reserved.amount
     verdict = judge(facts, ABOUT_THE_ORDER if waits else AT_COMMIT)
     reservation = order.reserved if waits else verdict.reservation
 
     async def propose() -> Proposal[OrderReceipt]:
-        current = await own(order_id, context)
-        events = request_modify(state_of(current), command, request_id=request_id, reservation=reservation)
+        current = await context.own(ORDER, order_id)
+        events = request_modify(current.found, command, request_id=request_id, reservation=reservation)
         receipt = receipt_of(current, len(events), context)
         return Proposal([Change(current, events)], receipt, guards, maxima=verdict.maxima)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import Query as Parameter
 
 from patriot.domain import transfer as saga
-from patriot.domain.account import Account, account_view, fund
+from patriot.domain.account import account_view, fund
 from patriot.domain.transfer import Transfer
 from patriot.runtime.aggregates import ACCOUNT, TRANSFER
 from patriot.runtime.context import RequestContext
@@ -56,8 +56,8 @@ async def deposit(account_id: UUID, command: FundAccount, context: Context) -> A
     transfer_id = context.uuid()
 
     async def propose() -> Proposal[AccountView]:
-        owned = await _own_account(account_id, context)
-        account = _known(owned)
+        owned = await context.own(ACCOUNT, account_id)
+        account = owned.found
         asked = saga.request(transfer_id, account, "deposit", asset=command.asset, amount=command.amount)
         new = context.new(TRANSFER, transfer_id)
         arrived = saga.arrive(_folded(new, asked, context), None)
@@ -73,8 +73,9 @@ async def create(command: CreateTransfer, context: Context) -> TransferView:
     transfer_id = context.uuid()
 
     async def propose() -> Proposal[TransferView]:
-        account = _known(await _own_account(command.account_id, context))
-        target = None if command.to_account_id is None else _known(await _own_account(command.to_account_id, context))
+        account = (await context.own(ACCOUNT, command.account_id)).found
+        to_id = command.to_account_id
+        target = None if to_id is None else (await context.own(ACCOUNT, to_id)).found
         events = saga.request(
             transfer_id,
             account,
@@ -107,9 +108,7 @@ async def reject(transfer_id: UUID, command: RejectTransfer, context: Context) -
 async def take_back(transfer_id: UUID, context: Context) -> TransferView:
     """Take back one's own request, as long as it is not approved."""
     by = context.user.user_id
-    loaded = await context.load(TRANSFER, transfer_id)
-    if loaded.state is None or loaded.state.user_id != by:
-        raise not_found("transfer", transfer_id)
+    await context.own(TRANSFER, transfer_id)
     return await _step(transfer_id, lambda transfer: saga.reject(transfer, by, "taken back"), context)
 
 
@@ -172,18 +171,6 @@ def _folded(loaded: Loaded[Transfer], events: Sequence[Event], context: RequestC
         state = saga.fold(state, event, number, context.now())
     assert state is not None
     return state
-
-
-async def _own_account(account_id: UUID, context: RequestContext) -> Loaded[Account]:
-    loaded = await context.load(ACCOUNT, account_id)
-    if loaded.state is None or loaded.state.user_id != context.user.user_id:
-        raise not_found("account", account_id)  # another user's account is not told from a missing one
-    return loaded
-
-
-def _known(loaded: Loaded[Account]) -> Account:
-    assert loaded.state is not None
-    return loaded.state
 
 
 def _view(transfer: Transfer) -> TransferView:

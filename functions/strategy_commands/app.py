@@ -119,7 +119,7 @@ async def deploy(command: DeployStrategy, context: Context) -> StrategyView:
 @function.get("/strategies/{strategy_id}", needs="portfolio:read")
 async def show(strategy_id: UUID, context: Context) -> StrategyView:
     """One strategy of the caller."""
-    return _view(_known(await _own(strategy_id, context)))
+    return _view((await context.own(STRATEGY, strategy_id)).found)
 
 
 @function.post("/strategies/{strategy_id}/start", needs="orders:create", idempotent=True)
@@ -143,7 +143,7 @@ async def stop(strategy_id: UUID, context: Context) -> StrategyView:
 @function.patch("/strategies/{strategy_id}/parameters", needs="orders:create", idempotent=True)
 async def change_parameters(strategy_id: UUID, command: ChangeParameters, context: Context) -> StrategyView:
     """New parameters for a strategy that does not run."""
-    kind = _known(await _own(strategy_id, context)).kind
+    kind = (await context.own(STRATEGY, strategy_id)).found.kind
     parameters = checked(kind, command.parameters)
     return await _own_step(strategy_id, lambda one: rules.change_parameters(one, parameters), context)
 
@@ -198,7 +198,7 @@ def checked(kind: str, parameters: Mapping[str, Any]) -> str:
 async def _own_step(
     strategy_id: UUID, step: Callable[[Deployment], list[Event]], context: RequestContext
 ) -> StrategyView:
-    await _own(strategy_id, context)
+    await context.own(STRATEGY, strategy_id)
     return await _step(strategy_id, step, context)
 
 
@@ -210,18 +210,6 @@ async def _step(strategy_id: UUID, step: Callable[[Deployment], list[Event]], co
         return _proposal(loaded, step(loaded.state), context)
 
     return await context.decide(propose)
-
-
-async def _own(strategy_id: UUID, context: RequestContext) -> Loaded[Deployment]:
-    loaded = await context.load(STRATEGY, strategy_id)
-    if loaded.state is None or loaded.state.user_id != context.user.user_id:
-        raise not_found("strategy", strategy_id)
-    return loaded
-
-
-def _known(loaded: Loaded[Deployment]) -> Deployment:
-    assert loaded.state is not None
-    return loaded.state
 
 
 def _proposal(loaded: Loaded[Deployment], events: list[Event], context: RequestContext) -> Proposal[StrategyView]:

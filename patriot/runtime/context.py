@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -55,7 +55,16 @@ from schemas.upcasters import decode_event
 DECIDE_ATTEMPTS_MAX = 5
 INTERNAL = "internal"
 
+
+class Owned(Protocol):
+    """The state of what belongs to one user."""
+
+    @property
+    def user_id(self) -> UUID: ...
+
+
 State = TypeVar("State")
+OwnedState = TypeVar("OwnedState", bound=Owned)
 Result = TypeVar("Result")
 
 
@@ -142,6 +151,13 @@ class RequestContext:
         if event is None or event.aggregatetype != stream.kind or event.subject != str(stream.id):
             return 0
         return event.streamversion
+
+    async def own(self, aggregate: Aggregate[OwnedState], aggregate_id: UUID) -> Loaded[OwnedState]:
+        """What is the user's. Raises the 404 problem: another user's is not told from a missing one."""
+        loaded = await self.load(aggregate, aggregate_id)
+        if loaded.state is None or loaded.state.user_id != self.user.user_id:
+            raise not_found(aggregate.kind, aggregate_id)
+        return loaded
 
     def new(self, aggregate: Aggregate[State], aggregate_id: UUID) -> Loaded[State]:
         """An aggregate that is known not to exist, because its id was made just now."""

@@ -55,6 +55,12 @@ class Loaded(Generic[State]):
     state: State | None
     builds_on: Ticket | None = None
 
+    @property
+    def found(self) -> State:
+        """The state, of what is known to exist."""
+        assert self.state is not None, f"{self.aggregate.kind} {self.stream.id} exists"
+        return self.state
+
 
 After = tuple[Loaded[Any], int, Any]
 """What was loaded, and the version and state that its change leads to."""
