@@ -40,10 +40,10 @@ class Risk:
 
 def historical(profits: Floats, confidence: float, days: int = 1) -> Risk:
     """From the profits themselves. The quantile is the empirical one: the worst share of days, rounded up."""
-    losses = np.sort(-profits)[::-1]
-    count = max(1, math.ceil(round(losses.size * (1 - confidence), 9)))
+    count = max(1, math.ceil(round(profits.size * (1 - confidence), 9)))
+    worst = np.partition(profits, count - 1)[:count]
     scale = math.sqrt(days)
-    return _risk(float(losses[count - 1]) * scale, float(losses[:count].mean()) * scale)
+    return _risk(-float(worst.max()) * scale, -float(worst.mean()) * scale)
 
 
 def parametric(mean: float, deviation: float, confidence: float, days: int = 1) -> Risk:
@@ -77,16 +77,21 @@ def _risk(value: float, shortfall: float) -> Risk:
 
 def measure(exposures: Floats, returns: Floats, draws: dict[int, Floats]) -> dict[tuple[Method, float, int], Risk]:
     """Every method, confidence and horizon. `draws` are `growths` by horizon, shared by all portfolios."""
-    profits = returns @ exposures
+    profits = _profits(returns, exposures)
     mean, deviation = float(profits.mean()), float(profits.std(ddof=1))
     found: dict[tuple[Method, float, int], Risk] = {}
     for days in HORIZONS_DAYS:
-        simulated = draws[days] @ exposures
+        simulated = _profits(draws[days], exposures)
         for confidence in CONFIDENCES:
             found["historical", confidence, days] = historical(profits, confidence, days)
             found["parametric", confidence, days] = parametric(mean, deviation, confidence, days)
             found["monte_carlo", confidence, days] = historical(simulated, confidence)
     return found
+
+
+def _profits(changes: Floats, exposures: Floats) -> Floats:
+    """`changes @ exposures`, in this thread: BLAS starts its own for it, and on busy processors waits for them."""
+    return np.asarray(np.einsum("ij,j->i", changes, exposures))
 
 
 def daily_returns(closes: Floats) -> Floats:
