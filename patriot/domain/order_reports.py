@@ -63,14 +63,22 @@ def _unknown(order: Order, report: VenueReport) -> list[OrderEvent]:
 
 
 def _cancelled(order: Order, report: VenueReport) -> list[OrderEvent]:
-    if order.ended:
-        return []
     why = order.reason if order.pending_cancel and order.reason else report.reason  # the venue only knows: it was asked
-    return [OrderCancelled(**ids(order), reason=why, holds=release(order))]
+    return _ended(order, report, OrderCancelled, why)
 
 
 def _expired(order: Order, report: VenueReport) -> list[OrderEvent]:
-    return [] if order.ended else [OrderExpired(**ids(order), reason=report.reason, holds=release(order))]
+    return _ended(order, report, OrderExpired, report.reason)
+
+
+def _ended(
+    order: Order, report: VenueReport, kind: type[OrderCancelled | OrderExpired], reason: str
+) -> list[OrderEvent]:
+    if order.ended:
+        return []
+    modified = _proved_modification(order, report)
+    order = _after(order, modified)
+    return modified if order.ended else [*modified, kind(**ids(order), reason=reason, holds=release(order))]
 
 
 def _cancel_rejected(order: Order, report: VenueReport) -> list[OrderEvent]:
@@ -140,7 +148,7 @@ def _fill(order: Order, report: VenueReport) -> list[OrderEvent]:
 
 
 def _proved_modification(order: Order, report: VenueReport) -> list[OrderEvent]:
-    """A fill that tells the quantity or price that we asked for proves that the modification was done."""
+    """A fill, or an end, that tells the quantity or price that we asked for proves that the modification was done."""
     pending = order.pending_modify
     if pending is None or report.quantity != pending.quantity:
         return []

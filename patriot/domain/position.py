@@ -15,14 +15,20 @@ Profit per kind, for a long: spot and linear exit - entry, inverse entry - exit 
 for a short the opposite. A spot position is the net quantity traded: it goes below zero where the account sells what
 it was funded with. A spot fee kept in the base asset lowers it, so that what was bought can be sold completely.
 
+Average cost depends on the order of the fills, and they may be told in another than they were made in. A late one takes
+its place among the recent fills (by the venue's time, then trade id): its event carries what it changes of the profit
+of those after it, so that the books become those of the venue.
+
 Initial margin = |entry value| / leverage for derivatives, nothing for spot.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import ROUND_UP, Decimal
+from itertools import dropwhile
 from types import MappingProxyType
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from patriot.domain.errors import InvalidTransition, InvalidValue
@@ -40,6 +46,30 @@ def position_id(account_id: UUID, instrument: str) -> UUID:
     return uuid5(_POSITIONS, f"{account_id}/{instrument}")
 
 
+RECENT = 64
+"""So many fills are kept to place a late one; what is older than all of them is booked as it comes."""
+
+_UNTOLD = datetime.min.replace(tzinfo=UTC)
+
+
+class Standing(NamedTuple):
+    """How a position stands between two fills. `realised_pnl` is the total."""
+
+    quantity: Decimal = ZERO
+    entry_value: Decimal = ZERO
+    realised_pnl: Decimal = ZERO
+
+
+class Booked(NamedTuple):
+    """A fill in its place: `signed` is its change of the quantity, `after` unknown where a late fill came before it."""
+
+    time: datetime
+    trade_id: str
+    signed: Decimal
+    price: Decimal
+    after: Standing | None
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """The state of one position after `version` events. `margin` is what it binds in the settlement asset."""
@@ -54,6 +84,11 @@ class Position:
     margin: Decimal = ZERO
     version: int = 0
     updated_at: datetime | None = None
+    recent: tuple[Booked, ...] = ()
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.quantity, self.entry_value, self.realised_pnl)
 
 
 @exact
@@ -72,6 +107,7 @@ def fold(position: Position | None, event: PositionUpdated, version: int, occurr
         margin=position.margin + sum((hold.margin for hold in event.holds), ZERO),
         version=version,
         updated_at=occurred_at,
+        recent=_booked(position, event),
     )
 
 
@@ -88,7 +124,7 @@ def apply_fill(
     position = position or Position(fill.account_id, instrument.id)
     signed = fill.quantity if side == "buy" else -fill.quantity
     kept_in_base = fill.fee if instrument.kind == "spot" and fill.fee_asset == instrument.base else ZERO
-    step = _step(position, signed - kept_in_base, fill.price, instrument)
+    step = _book(position, fill, signed - kept_in_base, instrument)
     return PositionUpdated(
         account_id=fill.account_id,
         user_id=fill.user_id,
@@ -129,18 +165,73 @@ class _Step:
     realised: Decimal
 
 
-def _step(position: Position, signed: Decimal, price: Decimal, instrument: Instrument) -> _Step:
+def _book(position: Position, fill: Filled, signed: Decimal, instrument: Instrument) -> _Step:
+    """Let the fill take its place: those after it are booked anew."""
+    place = _place(position, fill.venue_time, fill.trade_id)
+    if place == len(position.recent):
+        return _step(position.standing, signed, fill.price, instrument)
+    standing, first = _standing_before(position, place)
+    earlier = [(one.signed, one.price) for one in position.recent[first:place]]
+    later = [(one.signed, one.price) for one in position.recent[place:]]
+    value = _value(abs(signed), fill.price, instrument).copy_sign(signed)
+    for change, price in (*earlier, (signed, fill.price), *later):
+        step = _step(standing, change, price, instrument)
+        standing = Standing(step.quantity, step.entry_value, standing.realised_pnl + step.realised)
+    return _Step(standing.quantity, standing.entry_value, value, standing.realised_pnl - position.realised_pnl)
+
+
+def _place(position: Position, time: datetime | None, trade_id: str) -> int:
+    """Where a fill belongs among the recent ones: at their end, unless it is older and all before it are known."""
+    end = place = len(position.recent)
+    if time is None:
+        return end
+    order = _order(time, trade_id)
+    while place and _order(*position.recent[place - 1][:2]) > order:
+        place -= 1
+    return place if place or position.version == end else end
+
+
+def _order(time: datetime, trade_id: str) -> tuple[datetime, int]:
+    """Venues number the trades of one instrument in their order, or not at all."""
+    return time, int(trade_id) if trade_id.isdecimal() else 0
+
+
+def _standing_before(position: Position, place: int) -> tuple[Standing, int]:
+    """The last standing before `place` that is still known, and the first fill after it."""
+    for first in range(place, 0, -1):
+        after = position.recent[first - 1].after
+        if after is not None:
+            return after, first
+    return Standing(), 0
+
+
+def _booked(position: Position, event: PositionUpdated) -> tuple[Booked, ...]:
+    place, last = _place(position, event.venue_time, event.trade_id), position.recent[-1:]
+    time = event.venue_time or (last[0].time if last else _UNTOLD)
+    fill = Booked(time, event.trade_id, event.quantity - position.quantity, event.price, None)
+    later = [one._replace(after=None) for one in position.recent[place:]]
+    fills = (*position.recent[:place], fill, *later)
+    standing = Standing(event.quantity, event.entry_value, event.total_realised_pnl)
+    return _newest((*fills[:-1], fills[-1]._replace(after=standing)))
+
+
+def _newest(fills: tuple[Booked, ...]) -> tuple[Booked, ...]:
+    """Where some are left out, the first that is kept must know its standing."""
+    if len(fills) <= RECENT:
+        return fills
+    return tuple(dropwhile(lambda one: one.after is None, fills[-RECENT:]))
+
+
+def _step(before: Standing, signed: Decimal, price: Decimal, instrument: Instrument) -> _Step:
     value = _value(abs(signed), price, instrument).copy_sign(signed)
-    quantity = position.quantity + signed
-    if position.quantity * signed >= 0:
-        return _Step(quantity, position.entry_value + value, value, ZERO)
-    closed = min(abs(position.quantity), abs(signed))
-    cost = rounded(abs(position.entry_value) * closed / abs(position.quantity))
+    quantity = before.quantity + signed
+    if before.quantity * signed >= 0:
+        return _Step(quantity, before.entry_value + value, value, ZERO)
+    closed = min(abs(before.quantity), abs(signed))
+    cost = rounded(abs(before.entry_value) * closed / abs(before.quantity))
     proceeds = rounded(abs(value) * closed / abs(signed))
-    realised = _profit(position.quantity, cost, proceeds, instrument)
-    entry_value = (
-        position.entry_value - cost.copy_sign(position.quantity) + value + proceeds.copy_sign(position.quantity)
-    )
+    realised = _profit(before.quantity, cost, proceeds, instrument)
+    entry_value = before.entry_value - cost.copy_sign(before.quantity) + value + proceeds.copy_sign(before.quantity)
     return _Step(quantity, entry_value, value, realised)
 
 

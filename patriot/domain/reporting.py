@@ -62,13 +62,14 @@ def of_state(order: Order, state: OrderState, source: Source) -> list[VenueRepor
     facts = {"venue_order_id": state.ref.venue_order_id, "venue_time": state.time}
     if state.status == "rejected" and not state.executions:
         return [report(order, "rejected", source, code="venue", reason=state.reason, **facts)]
-    terms = {"quantity": state.quantity, "price": state.price, "filled_quantity": state.filled_quantity}
+    terms = {"quantity": state.quantity, "price": state.price}
+    filled = {"filled_quantity": state.filled_quantity}
     reports = [
-        report(order, "fill", source, execution=execution, **terms, **facts) for execution in state.executions
+        report(order, "fill", source, execution=execution, **terms, **filled, **facts) for execution in state.executions
     ] or [report(order, "accepted", source, **facts)]
     end = _ENDS.get(state.status)
     if end:
-        reports.append(report(order, end, source, reason=state.reason, **facts))
+        reports.append(report(order, end, source, reason=state.reason, **terms, **facts))
     return reports
 
 

@@ -284,6 +284,22 @@ def test_fill_that_tells_the_new_price_proves_the_modification():
     assert (after(order, events).price, after(order, events).reserved.amount) == (101, 0)
 
 
+@pytest.mark.parametrize("end", ["cancelled", "expired"])
+def test_end_that_tells_the_new_quantity_proves_the_modification(end):
+    order = modifying(accepted(), "15", "1500")
+    events = apply_report(order, report(end, quantity="15", price="100"))
+    assert types(events) == ["modified", end]
+    ended = after(order, events)
+    assert (ended.status, ended.quantity, ended.reserved.amount) == (end, 15, 0)
+    assert types(apply_report(order, report(end, quantity="10", price="100"))) == [end]
+
+
+def test_end_at_a_quantity_that_is_filled_already_is_the_modification():
+    order = told(modifying(accepted(), "5", "500"), fill("T1", "6"))
+    events = apply_report(order, report("cancelled", quantity="5"))
+    assert (types(events), after(order, events).status) == (["modified"], "filled")
+
+
 def test_modified_to_less_than_filled_ends_the_order():
     order = told(modifying(accepted(), "5", "500"), fill("T1", "6"), report("modified"))
     assert (order.status, order.reserved.amount) == ("filled", 0)

@@ -1,0 +1,115 @@
+"""Fills that are told in another order than they were made in: the books become those of the venue all the same."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from patriot.domain.ledger import check
+from patriot.domain.money import exact
+from patriot.domain.position import RECENT, Position, apply_fill, fold
+from schemas.events import OrderPartiallyFilled, PositionUpdated
+from tests.unit.domain.examples import ACCOUNT, NOW, ORDER, USER, instrument
+
+Fill = tuple[int, str, str, str, str]  # number, side, quantity, price, fee
+
+KINDS = ["spot", "linear", "inverse"]
+FILLS = st.lists(
+    st.tuples(
+        st.sampled_from(["buy", "sell"]),
+        st.decimals("0.001", "20", places=3).map(str),
+        st.decimals("0.01", "99999", places=2).map(str),
+        st.sampled_from(["0", "0.0001", "-0.00002"]),
+    ),
+    min_size=2,
+    max_size=12,
+).map(lambda fills: [(number, *one) for number, one in enumerate(fills)])
+
+
+def fill(one: Fill, *, timed: bool = True) -> OrderPartiallyFilled:
+    number, _, quantity, price, fee = one
+    return OrderPartiallyFilled.model_validate(
+        {
+            "order_id": ORDER,
+            "account_id": ACCOUNT,
+            "user_id": USER,
+            "trade_id": str(number),
+            "quantity": quantity,
+            "price": price,
+            "fee": fee,
+            "fee_asset": "BTC",
+            "liquidity": "taker",
+            "venue_time": NOW + timedelta(seconds=number // 3) if timed else None,  # three in one moment
+            "filled_quantity": quantity,
+        }
+    )
+
+
+def booked(kind: str, fills: list[Fill], *, timed: bool = True) -> tuple[Position, list[PositionUpdated]]:
+    traded: Any = instrument(kind)  # type: ignore[arg-type]
+    position, events = Position(ACCOUNT, traded.id), list[PositionUpdated]()
+    for one in fills:
+        side: Any = one[1]
+        events.append(apply_fill(position, fill(one, timed=timed), side=side, instrument=traded, leverage=Decimal(7)))
+        position = fold(position, events[-1], position.version + 1, NOW)
+    return position, events
+
+
+def figures(position: Position) -> tuple[Any, ...]:
+    return position.standing, position.average_price, position.margin, dict(position.fees)
+
+
+@pytest.mark.requirement("B3", "P8")
+@given(kind=st.sampled_from(KINDS), fills=FILLS, data=st.data())
+def test_whatever_order_they_are_told_in_the_position_is_the_same(kind, fills, data):
+    told = data.draw(st.permutations(fills))
+    late, events = booked(kind, told)
+    in_order, _ = booked(kind, fills)
+    assert figures(late) == figures(in_order)
+    assert [one.trade_id for one in late.recent] == [str(number) for number, *_ in fills]
+    for event in events:
+        check(event.postings)
+
+
+@given(fills=FILLS, data=st.data())
+@exact
+def test_ledgers_mirror_the_position_after_late_fills(fills, data):
+    position, events = booked("spot", data.draw(st.permutations(fills)))
+    posted = [one for event in events for one in event.postings if (one.ledger, one.asset) == ("position", "USDT")]
+    realised = [one for event in events for one in event.postings if one.ledger == "realised"]
+    assert sum((one.amount for one in posted), Decimal(0)) == position.entry_value
+    assert -sum((one.amount for one in realised), Decimal(0)) == position.realised_pnl
+
+
+def test_late_fill_corrects_the_profit_of_those_after_it():
+    short_100, short_90, cover = (0, "sell", "1", "100", "0"), (3, "sell", "1", "90", "0"), (6, "buy", "1", "80", "0")
+    _, events = booked("linear", [short_100, cover, short_90])
+    # told late: the cover earned 20 against 100; with the other sale before it the average was 95: 15
+    assert [event.realised_pnl for event in events] == [0, 20, -5]
+    assert (events[-1].quantity, events[-1].average_price) == (-1, 95)
+
+
+def test_fill_without_a_time_is_the_newest():
+    fills: list[Fill] = [(6, "buy", "1", "80", "0"), (0, "sell", "1", "100", "0")]
+    position, _ = booked("linear", fills, timed=False)
+    assert [one.trade_id for one in position.recent] == ["6", "0"]
+
+
+def test_fill_older_than_all_that_are_kept_is_booked_as_it_comes():
+    fills: list[Fill] = [(number, "buy", "1", "100", "0") for number in range(1, RECENT + 10)]
+    position, events = booked("linear", [*fills, (0, "sell", "1", "130", "0")])
+    assert len(position.recent) <= RECENT
+    assert (events[-1].realised_pnl, position.recent[-1].trade_id) == (30, "0")
+
+
+def test_late_fills_among_many_need_only_what_is_kept():
+    fills: list[Fill] = [
+        (number, "sell" if number % 3 else "buy", "1", str(100 + number), "0") for number in range(200)
+    ]
+    told = [*fills[:150], *fills[160:], *reversed(fills[150:160])]
+    late, _ = booked("linear", told)
+    in_order, _ = booked("linear", fills)
+    assert figures(late) == figures(in_order)
