@@ -60,7 +60,10 @@ class AlertPage(Message):
 
 
 class StandingView(Message):
-    """How an account stands; amounts in `currency`, exposure signed. Empty figures are not known now."""
+    """How an account stands; amounts in `currency`, exposure signed. Empty figures are not known now.
+
+    Without `value_at_risk`, `history_days` tells of which asset fewer daily closes are known than are needed.
+    """
 
     account_id: UUID
     currency: str
@@ -72,6 +75,8 @@ class StandingView(Message):
     exposure_by_strategy: dict[str, Number]
     value_at_risk: tuple[ValueAtRiskView, ...]
     backtests: tuple[BacktestView, ...]
+    history_days: dict[str, int]
+    history_days_needed: int
     stress: tuple[StressView, ...]
     alerts: tuple[AlertView, ...]
     as_of: Time

@@ -13,10 +13,12 @@ from pydantic import Field
 
 from feeds.market_data import views
 from feeds.market_data.budget import BudgetExhausted
+from feeds.market_data.days import LOOK_SECONDS, Days
 from feeds.market_data.endpoints import endpoints
 from feeds.market_data.hub import MarketHub
 from feeds.market_data.market import BAR_SECONDS
 from feeds.market_data.outputs import FLUSH_SECONDS, Outputs
+from feeds.market_data.rest import Rest
 from feeds.market_data.service import MarketData
 from feeds.market_data.transport import WebTransport
 from patriot.protocols.codec import Channel
@@ -30,7 +32,7 @@ from schemas.types import InstrumentId, Message
 
 OPENING_LOOKS, OPENING_SECONDS = 50, 0.1
 
-feed = Feed("market-data", on_ticks=True)
+feed = Feed("market-data", on_ticks=True, source=True)
 
 
 @dataclass(slots=True)
@@ -39,6 +41,10 @@ class Local:
 
     hub: MarketHub
     data: MarketData | None = None
+
+    def rest_of(self, instrument: str) -> Rest | None:
+        """Whom to ask about an instrument. Raises UnknownInstrument."""
+        return None if self.data is None else self.data.connections.source_of(instrument).rest
 
 
 class SubscriptionRequest(Message):
@@ -70,6 +76,18 @@ async def flush(context: RequestContext) -> None:
         if local.data is not None:
             for instrument in (*due.became_stale, *due.to_resync):
                 local.data.connections.refresh(instrument)
+
+
+@feed.task
+async def remember(context: RequestContext) -> None:
+    """Write the daily bars of all that is heard. In a replay the days are not of our time."""
+    if context.runtime.settings.market == "replay":
+        return
+    local = local_of(context.runtime)
+    days = Days(context, local.hub, local.rest_of)
+    while True:
+        await context.runtime.clock.sleep(LOOK_SECONDS)
+        await days.look()
 
 
 async def _venue_serves(port: int, runtime: Runtime) -> None:

@@ -1,17 +1,18 @@
 """What the feed asks over REST: definitions, trades that were missed, a picture of the book while a socket is down.
 
 Each venue's answers are read here and nowhere else; snapshots for a live book are the codec's own business.
-Sources: binance-spot-api-docs rest-api (aggTrades), derivatives market data, Bybit v5 market/recent-trade,
-Coinbase Advanced Trade public products ticker.
+Sources: binance-spot-api-docs rest-api (aggTrades, klines), derivatives market data, Bybit v5 market/recent-trade and
+market/kline, Coinbase Advanced Trade public products ticker and candles.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from decimal import Decimal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from feeds.market_data.encode import EPOCH
+from feeds.market_data.encode import EPOCH, moment
 from feeds.market_data.endpoints import Endpoint
 from feeds.market_data.transport import Transport, TransportError
 from patriot.domain.instrument import Instrument
@@ -21,6 +22,20 @@ from patriot.protocols.number import Scale
 
 TRADES_MAX = 1000
 PICTURE_DEPTH = 5
+DAYS_MAX = 350
+"""As many as each of the venues tells in one answer."""
+
+
+class Day(NamedTuple):
+    """One day's bar, as a row of `ohlc` has it. Decimals: a step that was finer once must not spoil what is asked."""
+
+    time: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    trades: int | None  # not every venue tells
 
 
 class _Aggregate(msgspec.Struct):
@@ -59,6 +74,30 @@ class _CoinbaseAnswer(msgspec.Struct):
     trades: list[_CoinbaseTrade]
 
 
+_BinanceDay = tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal, int, str, int, str, str, str]
+
+
+class _BybitDays(msgspec.Struct):
+    list: list[tuple[str, Decimal, Decimal, Decimal, Decimal, Decimal, str]]
+
+
+class _BybitHistory(msgspec.Struct):
+    result: _BybitDays
+
+
+class _CoinbaseDay(msgspec.Struct):
+    start: str
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+
+class _CoinbaseHistory(msgspec.Struct):
+    candles: list[_CoinbaseDay]
+
+
 class Rest:
     """One endpoint's REST. All methods raise TransportError or ProtocolError."""
 
@@ -77,6 +116,14 @@ class Rest:
         try:
             return _READERS[self._endpoint.venue](instrument, body)
         except DECODE_ERRORS as error:
+            raise MalformedFrame(str(error)) from None
+
+    async def days(self, instrument: Instrument, until: datetime) -> Sequence[Day]:
+        """The newest daily bars before `until`, a midnight, oldest first; perhaps the day that still grows, too."""
+        body = await self.get(_days_path(self._endpoint, instrument, until))
+        try:
+            return _DAY_READERS[self._endpoint.venue](body)
+        except (*DECODE_ERRORS, ValueError) as error:
             raise MalformedFrame(str(error)) from None
 
     async def picture(self, instrument: Instrument, now_ms: int) -> Quote:
@@ -116,6 +163,17 @@ def _book_path(endpoint: Endpoint, instrument: Instrument) -> str:
     return f"/api/v3/brokerage/market/product_book?product_id={symbol}&limit={PICTURE_DEPTH}"
 
 
+def _days_path(endpoint: Endpoint, instrument: Instrument, until: datetime) -> str:
+    symbol, since = instrument.native_symbol, until - timedelta(days=DAYS_MAX)
+    if endpoint.venue == "BINANCE":
+        return f"{_binance(endpoint)}/klines?symbol={symbol}&interval=1d&startTime={_ms(since)}&limit={DAYS_MAX + 1}"
+    if endpoint.venue == "BYBIT":
+        asked = f"category={instrument.kind}&symbol={symbol}&interval=D&start={_ms(since)}&limit={DAYS_MAX + 1}"
+        return f"/v5/market/kline?{asked}"
+    span = f"start={_ms(since) // 1000}&end={_ms(until) // 1000 - 1}"
+    return f"/api/v3/brokerage/market/products/{symbol}/candles?{span}&granularity=ONE_DAY&limit={DAYS_MAX}"
+
+
 def _binance(endpoint: Endpoint) -> str:
     return endpoint.codec.instruments_path.rpartition("/")[0]
 
@@ -144,8 +202,27 @@ def _coinbase_trades(instrument: Instrument, body: bytes) -> list[Trade]:
     ]
 
 
-def _ms(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(milliseconds=1)
+def _binance_days(body: bytes) -> list[Day]:
+    rows = msgspec.json.decode(body, type=list[_BinanceDay])
+    return [Day(moment(row[0]), *row[1:6], row[8]) for row in rows]
 
 
+def _bybit_days(body: bytes) -> list[Day]:
+    rows = msgspec.json.decode(body, type=_BybitHistory).result.list
+    return [Day(moment(int(row[0])), *row[1:6], None) for row in reversed(rows)]
+
+
+def _coinbase_days(body: bytes) -> list[Day]:
+    rows = msgspec.json.decode(body, type=_CoinbaseHistory).candles
+    return [
+        Day(moment(int(row.start) * 1000), row.open, row.high, row.low, row.close, row.volume, None)
+        for row in reversed(rows)
+    ]
+
+
+def _ms(when: datetime) -> int:
+    return (when - EPOCH) // timedelta(milliseconds=1)
+
+
+_DAY_READERS = {"BINANCE": _binance_days, "BYBIT": _bybit_days, "COINBASE": _coinbase_days}
 _READERS = {"BINANCE": _binance_trades, "BYBIT": _bybit_trades, "COINBASE": _coinbase_trades}

@@ -143,8 +143,10 @@ class MarketData:
         return True
 
     def _wanted_of(self, source: Source) -> list[Instrument]:
-        chosen = set(self._context.runtime.settings.instruments)
-        return [one for one in source.instruments.values() if one.id in chosen or one.symbol in chosen]
+        runtime = self._context.runtime
+        chosen = set(runtime.settings.instruments)
+        found = [one for one in source.instruments.values() if one.id in chosen or one.symbol in chosen]
+        return [one for one in found if runtime.shard.has(one.id)]
 
     async def _subscribe_defaults(self, source: Source) -> None:
         wanted = [one.id for one in self._wanted_of(source)]

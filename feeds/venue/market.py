@@ -15,6 +15,8 @@ from patriot.protocols.market import Bar, MarkPrice, Ticker, Trade
 
 MINUTE_MS = 60_000
 DAY_MINUTES = 1440
+DAY_SECONDS = 86_400
+_DAYS_MAX = 1000
 _TRADES_MAX = 1000
 
 
@@ -88,6 +90,8 @@ class MarketState:
         self.stops = {Trigger.LAST: Stops(), Trigger.MARK: Stops()}
         self.trades: deque[Trade] = deque(maxlen=_TRADES_MAX)
         self.minutes: deque[Bar] = deque(maxlen=DAY_MINUTES)
+        self.days: deque[Bar] = deque(maxlen=_DAYS_MAX)
+        """Days that have ended, also those before the venue opened."""
         self.best_shown = (0, 0, 0, 0)
         self._trades_count = 0
 
@@ -131,9 +135,16 @@ class MarketState:
         open_ms = trade.time_ms - trade.time_ms % MINUTE_MS
         bar = self.minutes[-1] if self.minutes and self.minutes[-1].open_ms >= open_ms else None
         if bar is None:
+            self._end_day(open_ms)
             self.minutes.append(_bar_of(trade, open_ms))
         else:
             self.minutes[-1] = _grow(bar, trade)
+
+    def _end_day(self, next_ms: int) -> None:
+        """Keep the day of the minutes whole: they themselves are soon forgotten."""
+        length_ms = DAY_SECONDS * 1000
+        if self.minutes and self.minutes[-1].open_ms // length_ms < next_ms // length_ms:
+            self.days.append(self.bars(DAY_SECONDS, 1, next_ms)[-1])
 
     def price_for(self, trigger: Trigger) -> int:
         return self.mark if trigger is Trigger.MARK else self.last
@@ -155,13 +166,18 @@ class MarketState:
         return Ticker(self.instrument.id, day.close, day.open, day.high, day.low, day.volume, time_ms)
 
     def bars(self, seconds: int, limit: int, time_ms: int) -> list[Bar]:
-        """Bars of a whole number of minutes, oldest first, from the last 24 h of minutes; the newest may be open."""
+        """Bars of a whole number of minutes, oldest first, from the last 24 h of minutes; the newest may be open.
+
+        Days go back as far as they are known.
+        """
         step_ms = seconds * 1000
         groups: dict[int, list[Bar]] = {}
         for bar in self.minutes:
             groups.setdefault(bar.open_ms - bar.open_ms % step_ms, []).append(bar)
+        if seconds == DAY_SECONDS and self.days:
+            groups = {open_ms: group for open_ms, group in groups.items() if open_ms > self.days[-1].open_ms}
         made = [merge(group, seconds, open_ms, time_ms >= open_ms + step_ms) for open_ms, group in groups.items()]
-        return made[-limit:]
+        return [*self.days, *made][-limit:] if seconds == DAY_SECONDS else made[-limit:]
 
 
 def merge(bars: list[Bar], seconds: int, open_ms: int, closed: bool = False) -> Bar:  # noqa: FBT001, FBT002

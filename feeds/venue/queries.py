@@ -1,6 +1,6 @@
 """What the exchange answers without changing anything. Rule: a query never moves time, money or orders."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from feeds.venue.accounts import Account, Balance, Margin, PositionView, WalletName
 from feeds.venue.book import Book
@@ -119,8 +119,13 @@ class Queries:
         return list(self._market(instrument_id).trades)[-limit:]
 
     def bars(self, instrument_id: str, seconds: int, limit: int = 500) -> list[Bar]:
-        """Bars of whole minutes made from the trades of the last day."""
+        """Bars of whole minutes made from the trades of the last day; whole days from longer ago, too."""
         return self._market(instrument_id).bars(seconds, limit, self.now_ms())
+
+    def remember_days(self, bars: Sequence[Bar]) -> None:
+        """Daily bars from before the venue opened, oldest first."""
+        for bar in bars:
+            self._market(bar.instrument).days.append(bar)
 
     def mark_price(self, instrument_id: str) -> MarkPrice:
         return self._derivative(instrument_id).mark_price(self.now_ms())

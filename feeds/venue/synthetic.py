@@ -4,6 +4,7 @@ A fair price per base asset walks through regimes (calm, rising, falling, wild) 
 Two maker accounts quote real orders on a ladder around it, from a few ticks to five per cent away, so the book is deep
 and is whole again after every step; a taker account sends flow that leans with the regime. Customers trade against
 these orders as against any other. The perpetual trades at a basis to the spot; mark, index and funding follow from it.
+Its past is a year of daily bars that end where the walk begins, so that whoever looks back finds something.
 
     market = SyntheticMarket(exchange, seed=7)
     market.step()   # one step stands for 100 ms; call it as often as you like, at the pace that you like
@@ -19,7 +20,7 @@ from feeds.venue.exchange import Exchange
 from feeds.venue.orders import NewOrder, Order, OrderType, Side, TimeInForce
 from patriot.domain.instrument import Instrument
 from patriot.domain.money import round_down
-from patriot.protocols.market import MarkPrice
+from patriot.protocols.market import Bar, MarkPrice
 
 STEP_MS = 100
 FUNDING_INTERVAL_MS = 8 * 3_600_000
@@ -32,6 +33,10 @@ _LEVEL_NOTIONAL = 4_000  # USDT at the first level; deeper levels hold more
 _PULL = 2e-6  # per step, toward the starting price
 _SWITCH = 0.002  # chance per step that the regime changes
 _FUNDING_MAX = Decimal("0.0005")
+PAST_DAYS = 365
+_DAY_MS = 86_400_000
+_DAY_DEVIATION = 0.03  # of the logarithm of the price, as of large currencies in quiet years
+_DAY_TRADES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,23 @@ class Path:
         self.basis = 0.999 * self.basis + self.random.gauss(0, 1e-6)
 
 
+def past_days(instrument: Instrument, start: float, random: Random, now_ms: int) -> list[Bar]:
+    """The days before `now_ms`, oldest first: drawn backwards from the price at which the market opens."""
+    today_ms = now_ms - now_ms % _DAY_MS
+    bars: list[Bar] = []
+    close = start
+    for ago in range(1, PAST_DAYS + 1):
+        before = close * exp(-random.gauss(0, _DAY_DEVIATION))
+        high, low = max(before, close) * (1 + random.random() / 100), min(before, close) * (1 - random.random() / 100)
+        prices = (before, high, low, close)
+        units = [instrument.price_units(round_down(Decimal(each), instrument.tick_size)) for each in prices]
+        volume = instrument.quantity_units(round_down(Decimal(random.uniform(1e8, 5e8) / close), instrument.lot_size))
+        figures = (units[0], units[1], units[2], units[3], volume, _DAY_TRADES)
+        bars.append(Bar(instrument.id, 86_400, today_ms - ago * _DAY_MS, *figures, closed=True))
+        close = before
+    return bars[::-1]
+
+
 class SyntheticMarket:
     """Keeps the books of an exchange alive. Its accounts are `maker-1`, `maker-2` and `taker`, all unlimited."""
 
@@ -90,6 +112,10 @@ class SyntheticMarket:
         bases = dict.fromkeys(instrument.base for instrument in exchange.instruments)
         self._paths = {base: Path(Random(f"{seed}:{base}"), float(START_PRICES.get(base, 100))) for base in bases}
         self._quotes: dict[str, dict[tuple[Side, int], Order]] = {one.id: {} for one in exchange.instruments}
+        for instrument in exchange.instruments:
+            start = self._paths[instrument.base].start
+            random = Random(f"{seed}:{instrument.base}:past")
+            exchange.remember_days(past_days(instrument, start, random, exchange.now_ms()))
 
     def step(self) -> None:
         """Move every price by one step: marks, then quotes, then takers."""

@@ -10,6 +10,7 @@ from patriot.domain.risk.level import Level, level_id
 from patriot.domain.risk.standing import Standing
 from patriot.domain.risk.stress import SCENARIOS, loss
 from patriot.domain.risk.thresholds import figures_of
+from patriot.domain.risk.value_at_risk import DAYS_MIN
 from patriot.runtime.aggregates import LEVEL
 from patriot.runtime.context import RequestContext
 from patriot.runtime.standing import Standings
@@ -37,6 +38,8 @@ async def view(account_id: UUID, context: RequestContext) -> StandingView:
         exposure_by_strategy=_rounded(by_strategy(orders, market)),
         value_at_risk=_value_at_risk(exposure, past),
         backtests=_backtests(exposure, past),
+        history_days=dict(past.closes),
+        history_days_needed=DAYS_MIN + 1,
         stress=tuple(
             StressView(
                 scenario=each.name,

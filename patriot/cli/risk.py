@@ -175,11 +175,19 @@ def _standing(found: Mapping[str, Any]) -> Any:
                 figure("expected_shortfall", "shortfall"),
             ),
             found["value_at_risk"],
-            empty="no value at risk: too short a history of daily prices",
+            empty=_why_no_value_at_risk(found),
         ),
         table((plain_text("scenario", "stress"), plain_text("since"), figure("loss")), found["stress"]),
         *(Text(f"{alert['metric']} is beyond {number(alert['limit'])}", "red") for alert in found["alerts"]),
     )
+
+
+def _why_no_value_at_risk(found: Mapping[str, Any]) -> str:
+    needed = found["history_days_needed"]
+    short = [f"{asset} has {days}" for asset, days in found["history_days"].items() if days < needed]
+    if not found["exposure_by_asset"]:
+        return "no value at risk: nothing is held"
+    return f"no value at risk: it takes {needed} daily closes, {', '.join(short) or 'on days that all assets have'}"
 
 
 def _shown(value: Any) -> str:

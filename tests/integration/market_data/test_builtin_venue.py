@@ -4,12 +4,15 @@ import asyncio
 import json
 import socket
 from contextlib import asynccontextmanager
+from decimal import Decimal
 
 import pytest
 
 from feeds.market_data.app import feed
 from patriot.runtime.context import price_key
 from patriot.runtime.edge import system_context
+from patriot.runtime.standing import Standings
+from patriot.runtime.value_at_risk import history
 from schemas.reports import PriceReport
 from tests.support.host import Client, running_host
 
@@ -115,3 +118,18 @@ async def test_other_parts_subscribe_and_leave_over_internal_routes():
         assert status == 422
         answer = await Client(host).call("POST", "/subscribe", wish)
         assert answer.status == 404, "unreachable from outside"
+
+
+@pytest.mark.requirement("P11", "P3")
+async def test_value_at_risk_has_its_daily_prices_soon_after_the_start():
+    """The feed takes them from the venue; the past of the synthetic market moves 3 % a day."""
+    async with market("wire") as host:
+        context = system_context(host.runtime, "risk-checks")
+        prices = await Standings.of(host.runtime).market(context)
+        async with asyncio.timeout(30):
+            while set((past := await history(context, ["BTC", "ETH"], prices)).assets) != {"BTC", "ETH"}:
+                await asyncio.sleep(0.2)
+        figures = past.figures({"BTC": Decimal(10_000), "ETH": Decimal(-5_000)})
+        assert len(figures) == 12
+        assert 300 < figures["historical", 0.95, 1].value_at_risk < 1000
+        assert (await history(context, ["BTC", "DOGE"], prices)).closes == {"BTC": len(past.returns) + 1, "DOGE": 0}

@@ -176,9 +176,12 @@ async def test_value_at_risk_from_daily_bars(desk: Desk):
         for day, close in enumerate(closes)
     ]
     origin = Origin(PUBLIC_TENANT, "service:test", "req_1_00000000")
-    await desk.host.runtime.store.commit(Commit(origin, start, rows=rows))
     await desk.limit(**threshold("value_at_risk", "100", "warn"))
     await desk.buy("0.1")
+    await desk.host.runtime.store.commit(Commit(origin, start, rows=rows[:30]))
+    short = await desk.standing()
+    assert (short["value_at_risk"], short["history_days"], short["history_days_needed"]) == ([], {"BTC": 30}, 31)
+    await desk.host.runtime.store.commit(Commit(origin, start, rows=rows[30:]))
     await desk.look()
     shown = {
         (one["method"], one["confidence"], one["days"]): Decimal(one["value_at_risk"])

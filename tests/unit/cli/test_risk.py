@@ -83,6 +83,8 @@ def test_standing_is_shown_with_what_is_known(terminal: Terminal, api: FakeApi) 
                 "expected_shortfall": "80",
             }
         ],
+        "history_days": {"BTC": 365},
+        "history_days_needed": 31,
         "stress": [{"scenario": "hash war", "since": "2018-11-19", "fall": "0.1871", "loss": "346.46"}],
         "alerts": [{"account_id": ACCOUNT, "metric": "leverage", "limit": "1"}],
     }
@@ -92,7 +94,11 @@ def test_standing_is_shown_with_what_is_known(terminal: Terminal, api: FakeApi) 
         assert words in shown
     nothing = standing | {"equity": None, "figures": {}, "exposure_by_asset": {}, "value_at_risk": []}
     api.routes[f"GET /risk/accounts/{ACCOUNT}"] = nothing
-    assert "equity not known" in terminal.run("risk", "show").stdout
+    shown = terminal.run("risk", "show").stdout
+    assert "equity not known" in shown
+    assert "nothing is held" in shown
+    api.routes[f"GET /risk/accounts/{ACCOUNT}"] = standing | {"value_at_risk": [], "history_days": {"BTC": 3}}
+    assert "it takes 31 daily closes, BTC has 3" in terminal.run("risk", "show").stdout
 
 
 def test_alerts_are_listed(terminal: Terminal, api: FakeApi) -> None:

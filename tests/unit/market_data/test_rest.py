@@ -1,6 +1,7 @@
 """Each venue's answers as they are documented."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -50,6 +51,29 @@ TRADES = {
 }
 
 
+DAY_MS = 86_400_000
+DAYS = {
+    "binance-spot": [
+        [DAY_MS, "1.001", "2", "1", "1.5", "7", 2 * DAY_MS - 1, "9", 3, "1", "1", "0"],
+        [2 * DAY_MS, "1.5", "2", "1", "1.75", "8", 3 * DAY_MS - 1, "9", 4, "1", "1", "0"],
+    ],
+    "bybit-spot": {
+        "result": {
+            "list": [
+                [str(2 * DAY_MS), "1.5", "2", "1", "1.75", "8", "9"],
+                [str(DAY_MS), "1.001", "2", "1", "1.5", "7", "9"],
+            ]
+        }
+    },
+    "coinbase-spot": {
+        "candles": [
+            {"start": "172800", "low": "1", "high": "2", "open": "1.5", "close": "1.75", "volume": "8"},
+            {"start": "86400", "low": "1", "high": "2", "open": "1.001", "close": "1.5", "volume": "7"},
+        ]
+    },
+}
+
+
 class Answers:
     def __init__(self, body):
         self.body, self.urls = body, []
@@ -87,6 +111,24 @@ async def test_trades_come_oldest_first(name):
         ("1", 100, 2000, True, 5),
         ("2", 101, 1000, False, 6),
     ]
+
+
+@pytest.mark.requirement("P3", "T2")
+@pytest.mark.parametrize("name", sorted(DAYS))
+async def test_days_come_oldest_first_and_whole(name):
+    asked, instrument, answers = rest(name, DAYS[name])
+    first, second = await asked.days(instrument, datetime(2026, 1, 1, tzinfo=UTC))
+    assert (first.time.day, second.time.day) == (2, 3)
+    assert [str(one) for one in first[1:6]] == ["1.001", "2", "1", "1.5", "7"], "finer than the step of today"
+    assert str(second.close) == "1.75"
+    assert "BTCUSDT" in answers.urls[0]
+
+
+@pytest.mark.parametrize("name", sorted(DAYS))
+async def test_nonsense_days_are_a_malformed_frame(name):
+    asked, instrument, _ = rest(name, {"nonsense": [1]})
+    with pytest.raises(MalformedFrame):
+        await asked.days(instrument, datetime(2026, 1, 1, tzinfo=UTC))
 
 
 async def test_binance_trades_are_asked_from_an_id():

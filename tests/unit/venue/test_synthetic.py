@@ -2,6 +2,7 @@
 
 import hashlib
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -9,7 +10,7 @@ from feeds.venue.clearing import total_money
 from feeds.venue.events import EVERY
 from feeds.venue.exchange import Exchange
 from feeds.venue.orders import NewOrder, OrderStatus, OrderType, Side
-from feeds.venue.synthetic import SyntheticMarket
+from feeds.venue.synthetic import PAST_DAYS, SyntheticMarket
 from patriot.domain.listing import instruments
 
 START_MS = 1_700_000_000_000
@@ -117,3 +118,27 @@ def test_makers_are_heard_by_those_who_name_them_only():
     live.run(5)
     assert maker
     assert {event.account for event in everyone} == {"fees"}
+
+
+def test_past_is_a_year_of_days_that_leads_to_the_start():
+    live = Live(7)
+    live.run(20)
+    days = live.exchange.bars(SPOT, 86_400)
+    assert len(days) == PAST_DAYS + 1, "the last is today"
+    assert [later.open_ms - earlier.open_ms for earlier, later in pairwise(days)] == [86_400_000] * PAST_DAYS
+    assert all(bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high for bar in days)
+    assert days[-2].closed
+    assert not days[-1].closed
+    assert days[-2].close == 60_000 * 100
+    assert days == Live(7).exchange.bars(SPOT, 86_400) + days[-1:]
+
+
+def test_day_that_ends_is_kept_whole():
+    live = Live(7)
+    live.run(20)
+    live.now_ms += 30 * 3_600_000
+    live.run(20)
+    days = live.exchange.bars(SPOT, 86_400)
+    assert [bar.closed for bar in days[-2:]] == [True, False]
+    assert (days[-1].open_ms - days[-2].open_ms) % 86_400_000 == 0
+    assert len(days) == PAST_DAYS + 2
