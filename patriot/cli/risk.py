@@ -166,20 +166,16 @@ def _standing(found: Mapping[str, Any]) -> Any:
         Text(f"equity {number(found['equity']) or 'not known'} {currency}", "bold"),
         table((plain_text("figure"), figure("value")), figures, empty="no figure is known"),
         table((plain_text("asset"), figure("value", f"exposure {currency}")), held, empty="no exposure"),
-        table(
-            (
-                plain_text("method", "value at risk"),
-                figure("confidence"),
-                figure("days"),
-                figure("value_at_risk", currency),
-                figure("expected_shortfall", "shortfall"),
-            ),
-            found["value_at_risk"],
-            empty=_why_no_value_at_risk(found),
-        ),
+        _value_at_risk(found),
         table((plain_text("scenario", "stress"), plain_text("since"), figure("loss")), found["stress"]),
         *(Text(f"{alert['metric']} is beyond {number(alert['limit'])}", "red") for alert in found["alerts"]),
     )
+
+
+def _value_at_risk(found: Mapping[str, Any]) -> Any:
+    amounts = figure("value_at_risk", found["currency"]), figure("expected_shortfall", "shortfall")
+    columns = (plain_text("method", "value at risk"), figure("confidence"), figure("days"), *amounts)
+    return table(columns, found["value_at_risk"]) if found["value_at_risk"] else _why_no_value_at_risk(found)
 
 
 def _why_no_value_at_risk(found: Mapping[str, Any]) -> str:
