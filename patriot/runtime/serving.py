@@ -76,9 +76,23 @@ def free_port() -> int:
 
 def free_ports(count: int) -> int:
     """The first of so many such ports in a row."""
-    while True:
-        first = PORTS.start + secrets.randbelow(len(PORTS) - count)
-        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
-            for port in range(first, first + count):
-                probes.enter_context(socket.create_server(("127.0.0.1", port)))
-            return first
+    return _ports.take(count)
+
+
+class _Ports:
+    """Each process begins elsewhere and goes on from there: what was just told is free, and is not told again."""
+
+    def __init__(self) -> None:
+        self._next = PORTS.start + secrets.randbelow(len(PORTS))
+
+    def take(self, count: int) -> int:
+        while True:
+            first = self._next if self._next + count <= PORTS.stop else PORTS.start
+            self._next = first + count
+            with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
+                for port in range(first, first + count):
+                    probes.enter_context(socket.create_server(("127.0.0.1", port)))
+                return first
+
+
+_ports = _Ports()

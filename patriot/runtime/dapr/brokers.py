@@ -118,6 +118,7 @@ def _rabbitmq_environment(folder: Path, port: int, erlang: Path) -> Mapping[str,
     return {
         "HOME": str(folder),
         "PATH": f"{erlang}/bin:/usr/bin:/bin",
+        "RUNNING_UNDER_SYSTEMD": "1",  # no shell between us and the server: what ends the one ends the other
         "RABBITMQ_NODENAME": f"patriot{port}@localhost",
         "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
         "RABBITMQ_NODE_PORT": str(port),

@@ -149,8 +149,14 @@ class Fleet:
         self.processes: dict[str, Process] = {}
 
     async def start(self, programs: Sequence[Program]) -> None:
-        """Return when all are ready. Raises NotReady."""
-        await asyncio.gather(*(self._start(program) for program in programs))
+        """Return when all are ready; once one is not, no other starts any more. Raises NotReady."""
+        starts = [asyncio.create_task(self._start(program)) for program in programs]
+        try:
+            await asyncio.gather(*starts)
+        finally:
+            for start in starts:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)
 
     async def _start(self, program: Program) -> None:
         async with self._gate:
