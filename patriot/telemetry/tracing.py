@@ -86,6 +86,11 @@ def trace_parent() -> str:
     return "" if tracer is None else tracer.parent()
 
 
+def trace_of(parent: str) -> str:
+    """The trace's id in a `traceparent`."""
+    return parent[3:35]
+
+
 def trace_headers() -> dict[str, str]:
     """The header for an outgoing call."""
     told = trace_parent()

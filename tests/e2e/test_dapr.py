@@ -7,14 +7,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from patriot.cli.output import UNSOUND
-from tests.support.servers import broker
+from patriot.runtime.dapr.backing import ALL
+from patriot.telemetry.spans import trace_id_of
+from tests.support.collector import Collector, Span, collecting
+from tests.support.servers import require
 
 pytestmark = [pytest.mark.dapr, pytest.mark.slow, pytest.mark.timeout(400)]
 START_SECONDS_MAX = 240
@@ -37,28 +41,103 @@ def running_in(folder: Path) -> list[str]:
     return [line for line in listed.splitlines() if str(folder) in line]
 
 
-@pytest.mark.requirement("C3", "C4", "C5")
+@pytest.mark.requirement("C3", "C4", "C5", "P16", "A8")
 async def test_order_is_filled_over_real_sidecars_and_ctrl_c_leaves_nothing_running(folder: Path):
-    broker("redis")  # skips where there is none
-    environment = {**os.environ, "PATRIOT_VENUE_PORT": "0", "PATRIOT_LOG_LEVEL": "error"}
+    """Each topic on the broker that suits it; the order is one complete trace."""
+    require(ALL)
+    with collecting() as collector:
+        async with up(folder, "--broker", ALL, PATRIOT_OTLP_ENDPOINT=collector.url) as lines:
+            first = await anext(lines)
+            assert first.get("event") == "running", first
+            while (await anext(lines)).get("status") != "filled":
+                pass
+            assert sum("daprd" in line for line in running_in(folder)) > 10
+            await until_complete(collector, traced(folder))
+    assert running_in(folder) == []
+
+
+@asynccontextmanager
+async def up(folder: Path, *arguments: str, **settings: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    """`patriot up --dapr`, by its lines; ended by Ctrl-C."""
+    environment = {**os.environ, "PATRIOT_VENUE_PORT": "0", "PATRIOT_LOG_LEVEL": "error", **settings}
     process = await asyncio.create_subprocess_exec(
-        *command(folder, "up", "--dapr", "--plain", "--port", "0"), env=environment, stdout=asyncio.subprocess.PIPE
+        *command(folder, "up", "--dapr", "--plain", "--port", "0", *arguments),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
     )
-    statuses: list[str] = []
-    assert process.stdout is not None
-    deadline = time.monotonic() + START_SECONDS_MAX
+
+    async def lines() -> AsyncIterator[dict[str, Any]]:
+        assert process.stdout is not None
+        async with asyncio.timeout(START_SECONDS_MAX):
+            while line := await process.stdout.readline():
+                yield json.loads(line)
+
     try:
-        while "filled" not in statuses and time.monotonic() < deadline:
-            line = json.loads(await asyncio.wait_for(process.stdout.readline(), START_SECONDS_MAX))
-            statuses.append(line.get("status", line["event"]))
-        assert statuses[0] == "running"
-        assert "filled" in statuses, statuses
-        assert sum("daprd" in line for line in running_in(folder)) > 10
+        yield lines()
     finally:
         process.send_signal(signal.SIGINT)
         code = await asyncio.wait_for(process.wait(), 60)
     assert code == 0
-    assert running_in(folder) == []
+
+
+def traced(folder: Path) -> str:
+    """The last order's correlation id, as `patriot trace` tells it: with every part that had to do with it."""
+    done = subprocess.run(command(folder, "trace", "last"), capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    services = [one["service"] for one in told["services"]]
+    assert services == ["order-commands", "order-routing", "order-execution", "order-lifecycle"]
+    return str(told["correlation_id"])
+
+
+async def until_complete(collector: Collector, correlation_id: str) -> None:
+    """Sidecars send their spans every five seconds."""
+    trace_id = f"{trace_id_of(correlation_id):032x}"
+    async with asyncio.timeout(30):
+        while WHOLE - (told := lines_of(collector.of_trace(trace_id))):
+            await asyncio.sleep(0.2)
+    own = [span for span in collector.of_trace(trace_id) if not span.service.endswith(".sidecar")]
+    assert {span.attributes["correlation_id"] for span in own} == {correlation_id}
+    assert "a span without its parent" not in {name for line in told for name in line}
+
+
+def lines_of(spans: Sequence[Span]) -> set[tuple[str, ...]]:
+    """Each span as the services from the root down to it, and its own name."""
+    above = {span.id: span for span in spans}
+
+    def services(span: Span) -> tuple[str, ...]:
+        if not span.parent_id:
+            return (span.service,)
+        parent = above.get(span.parent_id)
+        over = services(parent) if parent else ("a span without its parent",)
+        return over if over[-1] == span.service else (*over, span.service)
+
+    return {(*services(span), span.name) for span in spans}
+
+
+def down(*parts: str) -> tuple[str, ...]:
+    """Each part below its sidecar, as the broker brought it the event."""
+    return tuple(name for part in parts for name in (f"{part}.sidecar", part))
+
+
+EDGE = ("gateway", "order-commands")
+EXECUTED = (*EDGE, *down("order-routing", "order-execution"))
+RECORDED = (*EXECUTED, *down("order-lifecycle"))
+SHOWN = (*RECORDED, *down("portfolio-projection"))
+PUBLISH = "/dapr.proto.runtime.v1.Dapr/PublishEvent"
+WHOLE = {
+    ("gateway", "POST /orders"),
+    (*EDGE, "commit"),
+    (*EDGE, "order-commands.sidecar", PUBLISH),
+    (*EXECUTED, "handle order.routed"),
+    (*EXECUTED, "commit"),
+    (*EXECUTED, "BINANCE create"),
+    (*RECORDED, "handle venue.report"),
+    (*RECORDED, "commit"),
+    (*SHOWN, "handle order.filled"),
+    (*SHOWN, "handle position.updated"),
+    (*SHOWN, "commit"),
+}
+"""Edge, function, sidecar, broker, function, SQL, venue: from the request to the portfolio."""
 
 
 def test_unsafe_component_ends_the_command_with_file_and_line(tmp_path: Path):

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from patriot.runtime.dapr import brokers, topics
-from patriot.runtime.dapr.backing import ALL, write_components
+from patriot.runtime.dapr.backing import ALL, backing, write_components
 from patriot.runtime.dapr.components import ROOT
 from patriot.runtime.dapr.processes import Program, ToolMissing
 from patriot.runtime.serving import free_ports
@@ -37,6 +37,15 @@ def broker(name: str) -> Mapping[str, str]:
     for program in made.programs:
         _run(program, folder)
     return made.environment
+
+
+def require(name: str) -> None:
+    """Skip the test, loudly, where a broker (or "all") cannot be had; start nothing."""
+    with tempfile.TemporaryDirectory(prefix="patriot-broker-") as folder:
+        try:
+            backing(name, Path(folder))
+        except ToolMissing as missing:
+            pytest.skip(f"NOT TESTED: {missing}")
 
 
 def redis_port() -> int:

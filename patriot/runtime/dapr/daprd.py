@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -13,6 +14,9 @@ from patriot.runtime.serving import free_port
 BODY_BYTES_MAX = "16Mi"
 HEADER_BYTES_MAX = "16Ki"
 
+SAMPLED_ON_ITS_OWN = "0.000000001"
+"""A sidecar follows the sampling of the trace that a call or an event belongs to; 0 would turn its spans off."""
+
 CONFIGURATION = """\
 apiVersion: dapr.io/v1alpha1
 kind: Configuration
@@ -22,6 +26,12 @@ spec:
     component: sqlite
     version: v1
     configuration: {{connectionString: "{names}"}}
+"""
+
+TRACING = """\
+  tracing:
+    samplingRate: "{sampled}"
+    otel: {{endpointAddress: "{collector}", isSecure: {secure}, protocol: http}}
 """
 
 
@@ -63,10 +73,9 @@ class Beside:
 
     def program(self) -> Program:
         """Raises ToolMissing."""
-        tokens = {"DAPR_API_TOKEN": self.tokens.api, "APP_API_TOKEN": self.tokens.app}
-        return Program(
-            f"{self.app_id}.sidecar", self._command(), {**self.environment, **tokens}, ready=self._is_healthy
-        )
+        name = f"{self.app_id}.sidecar"
+        told = {"DAPR_API_TOKEN": self.tokens.api, "APP_API_TOKEN": self.tokens.app, "OTEL_SERVICE_NAME": name}
+        return Program(name, self._command(), {**self.environment, **told}, ready=self._is_healthy)
 
     def _command(self) -> Sequence[str]:
         command = [find_tool("daprd", "build it with `make daprd`, or install Dapr"), "--app-id", self.app_id]
@@ -98,8 +107,13 @@ class Beside:
             return False
 
 
-def write_configuration(folder: Path) -> Path:
-    """The sidecars' common configuration: they find each other in a file."""
+def write_configuration(folder: Path, collector: str = "") -> Path:
+    """The sidecars' common configuration: they find each other in a file, and send spans to the collector's URL."""
+    text = CONFIGURATION.format(names=folder / "names.db")
+    if collector:
+        place = urlsplit(collector)
+        secure = str(place.scheme == "https").lower()
+        text += TRACING.format(sampled=SAMPLED_ON_ITS_OWN, collector=place.netloc, secure=secure)
     path = folder / "configuration.yaml"
-    path.write_text(CONFIGURATION.format(names=folder / "names.db"))
+    path.write_text(text)
     return path

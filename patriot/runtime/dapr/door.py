@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -32,6 +33,7 @@ from patriot.runtime.ports import Runtime
 from patriot.store.api import PUBLIC_TENANT, Origin, StoreError
 from patriot.telemetry.correlation import correlated
 from patriot.telemetry.metrics import metrics
+from patriot.telemetry.tracing import TRACE_PARENT, trace_of
 
 EVENTS_PREFIX = "/events/"
 COUNTED_MAX = 10_000
@@ -88,6 +90,7 @@ class Door:
             event = await event_of(request)
         except InvalidCloudEvent as error:
             return ANSWERS[await self._refuse(path, await request.body(), str(error))]
+        event = _below_sidecar(event, request.headers.get(TRACE_PARENT, ""))
         with correlated(event.correlationid):
             verdicts = [await self._deliver(*one, path, event, request) for one in self._receivers.get(path, ())]
         seconds = self._runtime.clock.monotonic() - started
@@ -131,6 +134,13 @@ class Door:
 
 
 _SEVERITY: tuple[Verdict, ...] = ("SUCCESS", "DROP", "RETRY")
+
+
+def _below_sidecar(event: CloudEvent, parent: str) -> CloudEvent:
+    """The sidecar's span of this delivery, where it makes one, stands between the publisher's and ours."""
+    if not event.traceparent or trace_of(parent) != trace_of(event.traceparent):
+        return event
+    return msgspec.structs.replace(event, traceparent=parent)
 
 
 def _topic(path: str) -> str:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from patriot.runtime import problem
 from patriot.runtime.context import RequestContext
 from patriot.runtime.function import PUBLIC_PREFIX, Function
+from patriot.telemetry.tracing import trace_headers
 
 PASSED_ON = ("authorization", "content-type", "accept", "idempotency-key")
 PASSED_BACK = ("content-type", "idempotent-replay", "retry-after", "location", "www-authenticate", "allow")
@@ -44,14 +45,16 @@ class Gateway:
             return None
         asked = {**scope, "path": scope["path"].removeprefix(PUBLIC_PREFIX)}
         for part in self._parts:
-            if any(route.matches(asked)[0] is Match.FULL for route in part.router.routes):
-                return self._addresses[part.name]
+            for route in part.router.routes:
+                if route.matches(asked)[0] is Match.FULL:
+                    scope["route"] = route  # names the request in metrics and traces
+                    return self._addresses[part.name]
         return None
 
     async def _passed_on(self, request: Request, address: str) -> Response:
         context: RequestContext = request.scope["patriot"]
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
-        headers["x-correlation-id"] = context.origin.correlation_id
+        headers |= {"x-correlation-id": context.origin.correlation_id, **trace_headers()}
         raw = request.scope["raw_path"].decode("latin-1") + (f"?{request.url.query}" if request.url.query else "")
         try:
             async with self._session().request(

@@ -19,6 +19,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from patriot.runtime import discovery
+from patriot.runtime.clock import SystemIds
 from patriot.runtime.dapr.backing import Backing, backing
 from patriot.runtime.dapr.components import refuse_unsafe
 from patriot.runtime.dapr.daprd import Beside, Tokens, write_configuration
@@ -35,6 +36,7 @@ from patriot.runtime.ports import Runtime
 from patriot.runtime.serving import free_port, listen, serving
 from patriot.runtime.settings import Settings
 from patriot.security.keys import KeyRing
+from patriot.telemetry.otlp import exporting
 
 CONNECTIONS = 90  # of the embedded PostgreSQL's 100
 LOOPBACK = "127.0.0.1"
@@ -91,10 +93,12 @@ async def dapr_platform(settings: Settings, broker: str = "redis") -> AsyncItera
     behind = backing(broker, folder)
     refuse_unsafe(behind.resources)
     tokens = Tokens(secrets.token_urlsafe(24), secrets.token_urlsafe(24))
-    maker = _Maker(settings, behind, tokens, write_configuration(folder))
+    maker = _Maker(settings, behind, tokens, write_configuration(folder, settings.otlp_endpoint))
     own = maker.beside(GATEWAY, 0)
     pairs = [(unit, maker.beside(unit.app_id, unit.port)) for unit in units]
+    beside = [own.program(), *(one.program() for _, one in pairs)]
     async with (
+        exporting(settings, SystemIds()),
         store_of(settings) as store,
         Fleet(folder) as brokers,
         Fleet(folder) as sidecars,
@@ -104,7 +108,7 @@ async def dapr_platform(settings: Settings, broker: str = "redis") -> AsyncItera
         for program in behind.programs:
             await brokers.start([program])
         await behind.prepare()
-        await sidecars.start([own.program(), *(beside.program() for _, beside in pairs)])
+        await sidecars.start(beside)
         await apps.start([maker.app(*pair) for pair in pairs])
         host = DaprHost([], sidecar, ground_of(settings, store))
         addresses = {name: unit.url for unit in units for name in unit.parts}

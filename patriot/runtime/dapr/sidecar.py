@@ -21,6 +21,7 @@ import grpc.aio
 from dapr.proto import api_service_v1, api_v1, common_v1
 
 from patriot.runtime.ports import EtagMismatch, Response, StateEntry
+from patriot.telemetry.tracing import TRACE_PARENT, trace_of
 
 RECONNECT_MS_MAX = 500
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
@@ -66,11 +67,12 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One message to publish: a whole CloudEvent, and the key that orders it within its topic."""
+    """One message to publish: a whole CloudEvent, the key that orders it within its topic, and its `traceparent`."""
 
     id: str
     body: bytes
     key: str
+    trace: str = ""
 
 
 class Sidecar:
@@ -120,7 +122,8 @@ class Sidecar:
             added = request.entries.add(entry_id=entry.id, event=entry.body, content_type=CLOUD_EVENT)
             if entry.key:
                 added.metadata["partitionKey"] = entry.key
-        answer = await self._call(self._api.BulkPublishEventAlpha1, request)  # 1.14 knows the call by this name only
+        publish = self._api.BulkPublishEventAlpha1  # 1.14 knows the call by this name only
+        answer = await self._call(publish, request, trace=_common_trace(entries))
         return [failed.entry_id for failed in answer.failedEntries]
 
     async def _publish_one(self, pubsub: str, topic: str, entry: Entry) -> None:
@@ -128,7 +131,7 @@ class Sidecar:
         request = api_v1.PublishEventRequest(
             pubsub_name=pubsub, topic=topic, data=entry.body, data_content_type=CLOUD_EVENT, metadata=metadata
         )
-        await self._call(self._api.PublishEvent, request)
+        await self._call(self._api.PublishEvent, request, trace=entry.trace)
 
     # --- state ---
     async def get_state(self, store: str, key: str) -> StateEntry | None:
@@ -184,9 +187,10 @@ class Sidecar:
         except aiohttp.ClientError as error:
             raise SidecarUnavailable(f"{app_id}: {error}") from error
 
-    async def _call(self, method: Any, request: Any, key: str = "") -> Any:
+    async def _call(self, method: Any, request: Any, key: str = "", trace: str = "") -> Any:
+        metadata = (*self._metadata, (TRACE_PARENT, trace)) if trace else self._metadata
         try:
-            return await method(request, metadata=self._metadata, timeout=CALL_SECONDS_MAX)
+            return await method(request, metadata=metadata, timeout=CALL_SECONDS_MAX)
         except grpc.aio.AioRpcError as error:
             if key and error.code() in _STALE:
                 raise EtagMismatch(key) from error
@@ -201,6 +205,12 @@ async def connected(address: Address) -> AsyncIterator[Sidecar]:
         yield sidecar
     finally:
         await sidecar.close()
+
+
+def _common_trace(entries: Sequence[Entry]) -> str:
+    """What the sidecar's own span belongs below: nothing, where one call serves several operations."""
+    operations = {trace_of(entry.trace) for entry in entries}
+    return entries[0].trace if len(operations) == 1 else ""
 
 
 def _item(key: str, value: bytes, seconds: int | None, etag: str | None) -> common_v1.StateItem:

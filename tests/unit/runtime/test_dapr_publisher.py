@@ -2,9 +2,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
+import orjson
 import pytest
 
 from patriot.runtime.clock import SystemClock
+from patriot.runtime.cloudevent import decode
 from patriot.runtime.dapr import publisher as module
 from patriot.runtime.dapr.publisher import DaprPublisher, NotPublished
 from patriot.runtime.dapr.sidecar import Entry, SidecarUnavailable
@@ -120,3 +123,16 @@ async def test_market_data_does_not_wait_for_the_broker_and_goes_its_own_way():
     await publisher.stop()
     assert not events.sent
     assert {pubsub for pubsub, _, _ in market.sent} == {"market"}
+
+
+@pytest.mark.requirement("P16")
+async def test_sidecar_is_told_the_trace_in_the_name_that_it_does_not_overwrite():
+    broker = Broker()
+    publisher = await started(broker, MemoryStore())
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    await publisher.publish(ORDER_STATUS.name, msgspec.structs.replace(report(1), traceparent=parent), report(2))
+    await publisher.stop()
+    [(_, _, (traced, untraced))] = broker.sent
+    assert orjson.loads(traced.body)["traceid"] == orjson.loads(traced.body)["traceparent"] == parent == traced.trace
+    assert decode(traced.body).traceparent == parent
+    assert "traceid" not in orjson.loads(untraced.body)
