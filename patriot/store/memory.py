@@ -30,7 +30,8 @@ from patriot.store.tables import TABLES, ColumnType, Table
 
 _COLLECTIONS = (list, tuple, set, frozenset)
 _START = datetime(1970, 1, 1, tzinfo=UTC)
-_INDEXED = {"orders": "status"}  # risk asks for the open orders before each new one; the closed ones pile up
+_INDEXED = {"orders": "status", "ledger_entries": "account_code", "ohlc": "interval"}
+"""What is asked for all the time, while rows that are not asked for pile up: open orders, deposits, daily bars."""
 
 
 class MemoryStore:
