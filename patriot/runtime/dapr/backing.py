@@ -11,7 +11,8 @@ import yaml
 
 from patriot.runtime.dapr import topics
 from patriot.runtime.dapr.brokers import BROKERS, Broker
-from patriot.runtime.dapr.components import ROOT, read
+from patriot.runtime.dapr.components import ROOT
+from patriot.runtime.dapr.documents import read
 from patriot.runtime.dapr.processes import Program
 from patriot.runtime.serving import free_ports
 from schemas.topics import PUBSUBS

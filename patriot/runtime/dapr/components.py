@@ -10,27 +10,13 @@ ComponentsError
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from patriot.runtime.dapr.documents import Document, Finding, read
 from patriot.runtime.dapr.ports import SECRETS, STATE
 from schemas.topics import PUBSUBS
 
 ROOT = Path(__file__).parents[3] / "components"
 MARKET = "market"  # the newest value wins there: losing is part of the deal
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One unsafe place."""
-
-    path: Path
-    line: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.text}"
 
 
 class ComponentsError(Exception):
@@ -139,62 +125,9 @@ def judge(*folders: Path) -> Sequence[Finding]:
 NOT_RETRIED = "no Resiliency target retries its deliveries: the first failure would make a dead letter"
 
 
-# --- reading ---
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One YAML document; `number` counts within its file, of `count`."""
-
-    path: Path
-    number: int
-    count: int
-    node: yaml.MappingNode
-    value: Mapping[str, Any]
-
-    @property
-    def kind(self) -> str:
-        return str(self.value.get("kind"))
-
-    @property
-    def name(self) -> str:
-        return str(self.value.get("metadata", {}).get("name"))
-
-    def line(self, *keys: str) -> int:
-        """Where the value under these keys stands, or the last of them that is there."""
-        node: yaml.Node = self.node
-        for key in keys:
-            found = [one for name, one in getattr(node, "value", ()) if name.value == key]
-            if not found:
-                break
-            node = found[0]
-        return int(node.start_mark.line) + 1
-
-
-def read(*folders: Path) -> tuple[list[Document], list[Finding]]:
-    """The documents of the folders' files, and what could not be read."""
-    documents: list[Document] = []
-    findings: list[Finding] = []
-    for path in sorted(path for folder in folders for path in folder.glob("*.yaml")):
-        try:
-            nodes = [node for node in yaml.compose_all(path.read_text(encoding="utf-8")) if node is not None]
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 0
-            findings.append(Finding(path, line, f"is no YAML: {error.problem}"))
-            continue
-        for number, node in enumerate(nodes):
-            value = _value(node)
-            if isinstance(node, yaml.MappingNode) and isinstance(value, dict):
-                documents.append(Document(path, number, len(nodes), node, value))
-    return documents, findings
-
-
-def _value(node: yaml.Node) -> Any:
-    loader = yaml.SafeLoader("")
-    return loader.construct_document(node)
-
-
 # --- judging ---
 def _component(document: Document) -> Iterator[Finding]:
-    kind = str(document.value.get("spec", {}).get("type"))
+    kind = document.value["spec"]["type"]
     type_line = document.line("spec", "type")
     if kind.endswith(".in-memory"):
         yield Finding(document.path, type_line, f"{kind} {IN_MEMORY}")
@@ -210,21 +143,15 @@ def _component(document: Document) -> Iterator[Finding]:
 
 def _settings(document: Document) -> Mapping[str, tuple[str, int]]:
     """Setting -> (value, line)."""
-    spec: Mapping[str, Any] = document.value.get("spec", {})
-    nodes = _child(_child(document.node, "spec"), "metadata")
-    lines = [int(node.start_mark.line) + 1 for node in getattr(nodes, "value", ())]
+    entries = document.value["spec"]["metadata"]
     return {
-        str(entry["name"]): (str(entry.get("value", "")), line)
-        for entry, line in zip(spec.get("metadata", ()), lines, strict=True)
+        entry["name"]: (str(entry.get("value", "")), document.line("spec", "metadata", index))
+        for index, entry in enumerate(entries)
     }
 
 
-def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    return next((value for name, value in getattr(node, "value", ()) if name.value == key), None)
-
-
 def _subscription(document: Document) -> Iterator[Finding]:
-    if not document.value.get("spec", {}).get("deadLetterTopic"):
+    if not document.value["spec"].get("deadLetterTopic"):
         yield Finding(document.path, document.line("spec"), "no deadLetterTopic: what cannot be handled would be lost")
 
 
@@ -233,14 +160,15 @@ def _resiliency(document: Document) -> Iterator[Finding]:
         yield Finding(
             document.path, document.line("kind"), "Resiliency is not the first document of its file: Dapr ignores it"
         )
-    policies = document.value.get("spec", {}).get("policies", {}).get("retries", {})
+    spec = document.value["spec"]
+    policies = spec["policies"].get("retries", {})
     for name, policy in policies.items():
         where = document.line("spec", "policies", "retries", name)
         if name.startswith(("DefaultApp", "DefaultRetry")):
             yield Finding(document.path, where, f"{name} repeats calls that may have been carried out")
-        if not int(policy.get("maxRetries", -1)) > 0:
+        if not policy.get("maxRetries", -1) > 0:
             yield Finding(document.path, where, f"{name}: maxRetries must be set and end: without it, it never does")
-    apps = document.value.get("spec", {}).get("targets", {}).get("apps", {})
+    apps = spec["targets"].get("apps", {})
     for name, target in apps.items():
         if "retry" in target:
             where = document.line("spec", "targets", "apps", name, "retry")
@@ -248,9 +176,9 @@ def _resiliency(document: Document) -> Iterator[Finding]:
 
 
 def _retried(document: Document) -> Iterator[str]:
-    targets = document.value.get("spec", {}).get("targets", {}).get("components", {})
+    targets = document.value["spec"]["targets"].get("components", {})
     for name, target in targets.items():
-        if target.get("inbound", {}).get("retry") and not document.number:
+        if (target.get("inbound") or {}).get("retry") and not document.number:
             yield name
 
 

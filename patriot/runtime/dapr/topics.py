@@ -20,7 +20,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own way
     ResourceType,
 )
 
-from patriot.runtime.dapr.components import ComponentsError, read
+from patriot.runtime.dapr.components import ComponentsError
+from patriot.runtime.dapr.documents import read
 from schemas.topics import DEAD_LETTER_SUFFIX, TOPICS, Topic
 
 REPLICAS, IN_SYNC = 3, 2
@@ -82,8 +83,8 @@ def _by_broker(resources: Path, environment: Mapping[str, str]) -> Iterator[tupl
     """(type of component, where the broker is, its topics)."""
     for document in read(resources)[0]:
         topics = list(wanted(document.name))
-        kind = str(document.value.get("spec", {}).get("type"))
-        if topics and kind in PLACES:
+        kind = document.value["spec"]["type"] if topics and document.kind == "Component" else ""
+        if kind in PLACES:
             yield kind, _place(document.value["spec"]["metadata"], PLACES[kind], environment), topics
 
 
@@ -91,7 +92,7 @@ PLACES = {"pubsub.kafka": "brokers", "pubsub.jetstream": "natsURL", "pubsub.rabb
 
 
 def _place(metadata: Sequence[Mapping[str, Any]], setting: str, environment: Mapping[str, str]) -> str:
-    entry = next(one for one in metadata if one["name"] == setting)
+    entry: Mapping[str, Any] = next((one for one in metadata if one["name"] == setting), {})
     place = str(entry["value"]) if "value" in entry else environment.get(entry.get("envRef", ""), "")
     if not place:
         raise TopicsWrong(f"{setting} is not known here: set {entry.get('envRef', 'it')}")

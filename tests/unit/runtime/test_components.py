@@ -1,11 +1,16 @@
 """Case 15: unsafe settings of components are found, with file and line, and nothing starts on them."""
 
+import random
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from patriot.runtime.dapr.backing import ALL, write_components
 from patriot.runtime.dapr.components import ROOT, UnsafeComponents, judge, refuse_unsafe
+from patriot.runtime.dapr.topics import TopicsWrong, _by_broker
 
 ENVIRONMENTS = sorted(path for path in ROOT.iterdir() if path.is_dir())
 
@@ -135,6 +140,63 @@ def test_unsafe_setting_is_refused_with_its_file_and_line(tmp_path: Path, file: 
     if unsafe and "no component" not in told and "no YAML" not in told:
         lines = path.read_text().splitlines()
         assert 1 <= found[0].line <= len(lines)
+
+
+SHAPELESS = [
+    ("kafka.yaml", "type: pubsub.kafka", "type: 5", 7, "spec.type: Expected `str`, got `int`"),
+    ("nats.yaml", "{name: ackPolicy, value: explicit}", "{nam: ackPolicy, value: explicit}", 14, "field `name`"),
+    ("nats.yaml", "{name: ackPolicy, value: explicit}", "{name: ackPolicy, value: [explicit]}", 14, "got `array`"),
+    ("redis.yaml", "metadata: {name: state}", "metadata:", 4, "metadata: Expected `object`, got `null`"),
+    ("redis.yaml", "apiVersion: dapr.io/v1alpha1\n", "- apiVersion: x\n---\n", 2, "is no Kubernetes object"),
+    ("resiliency.yaml", "maxRetries: 3}", "maxRetries: few}", 15, "retries[...].maxRetries: Expected `int`"),
+    ("resiliency.yaml", "  targets:", "  target:", 8, "spec: Object missing required field `targets`"),
+]
+
+
+@pytest.mark.requirement("P4")
+@pytest.mark.parametrize("broken", SHAPELESS, ids=[one[4] for one in SHAPELESS])
+def test_broken_document_is_refused_with_its_line(tmp_path: Path, broken: tuple[str, str, str, int, str]):
+    file, right, wrong, line, told = broken
+    path = copied(ROOT / "production", tmp_path) / file
+    text = path.read_text()
+    assert right in text
+    path.write_text(text.replace(right, wrong, 1))
+    found = [finding for finding in judge(tmp_path) if told in finding.text]
+    assert [finding.line for finding in found] == [line], judge(tmp_path)
+
+
+def test_whatever_is_broken_is_told_and_nothing_else_happens(tmp_path: Path):
+    """Any value of any document, replaced by something else: findings, or nothing; never another error."""
+    dice = random.Random(20261121)
+    for environment in ENVIRONMENTS:
+        for file in environment.glob("*.yaml"):
+            for _ in range(5):
+                documents = list(yaml.safe_load_all(file.read_text()))
+                number = dice.randrange(len(documents))
+                documents[number] = spoil({"document": documents[number]}, dice)
+                path = copied(environment, tmp_path) / file.name
+                path.write_text(yaml.safe_dump_all(documents))
+                assert all(str(finding) for finding in judge(tmp_path))
+                with suppress(TopicsWrong):
+                    list(_by_broker(tmp_path, {}))
+        for path in tmp_path.glob("*.yaml"):
+            path.unlink()
+
+
+def spoil(holder: dict[str, Any], dice: random.Random) -> Any:
+    """The document, with one of its values, at any depth, replaced."""
+    places: list[tuple[Any, Any]] = []
+
+    def walk(inside: Any) -> None:
+        for key in list(inside) if isinstance(inside, dict) else range(len(inside)):
+            places.append((inside, key))
+            if isinstance(inside[key], dict | list):
+                walk(inside[key])
+
+    walk(holder)
+    inside, key = dice.choice(places)
+    inside[key] = dice.choice([None, [], {}, "x", 5, [None], ["x"], {"x": None}])
+    return holder["document"]
 
 
 def test_line_is_the_one_of_the_setting(tmp_path: Path):
