@@ -140,15 +140,16 @@ class ClosePositions(Message):
 
 
 class ModifyOrder(Message):
-    """A new quantity, price, or both for an open order."""
+    """A new quantity, price or stop price for an open order, or several of them."""
 
     quantity: Positive | None = None
     price: Positive | None = None
+    stop_price: Positive | None = None
 
     @model_validator(mode="after")
     def _something(self) -> "ModifyOrder":
-        if self.quantity is None and self.price is None:
-            raise ValueError("give quantity, price or both")
+        if self.quantity is None and self.price is None and self.stop_price is None:
+            raise ValueError("give quantity, price or stop_price")
         return self
 
 

@@ -137,12 +137,17 @@ class OrderReleased(OrderEvent):
 
 
 class OrderModifyRequested(OrderEvent):
-    """`reserved_after` is what the open remainder reserves once the venue has agreed; `holds` take what is missing."""
+    """`reserved_after` is what the open remainder reserves once the venue has agreed; `holds` take what is missing.
+
+    `stop_price` is told where it shall be another.
+    """
 
     TYPE = "order.modify_requested"
+    SCHEMA = 2
     request_id: UUID
     quantity: Positive
     price: Positive | None = None
+    stop_price: Positive | None = None
     reserved_after: Number = Number(0)
 
 
@@ -180,9 +185,13 @@ class OrderAccepted(OrderEvent):
 
 
 class OrderModified(OrderEvent):
+    """As it stands now; `stop_price` is told where it has become another."""
+
     TYPE = "order.modified"
+    SCHEMA = 2
     quantity: Positive
     price: Positive | None = None
+    stop_price: Positive | None = None
     venue_order_id: str = ""
 
 

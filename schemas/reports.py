@@ -42,8 +42,8 @@ class Execution(Message):
 class VenueReport(Message):
     """One proved fact about one order. Fields that the outcome does not need stay empty.
 
-    `quantity` and `price` are the order's own at the venue (never the execution's), `request_id` the modification that
-    is answered; each where told.
+    `quantity`, `price` and `stop_price` are the order's own at the venue (never the execution's), `request_id` the
+    modification that is answered; each where told.
     """
 
     TYPE: ClassVar[str] = "venue.report"
@@ -59,6 +59,7 @@ class VenueReport(Message):
     reason: str = ""
     quantity: Positive | None = None
     price: Positive | None = None
+    stop_price: Positive | None = None
     execution: Execution | None = None
     filled_quantity: Number | None = Field(default=None, description="the order's total at the venue, where told")
     request_id: UUID | None = None

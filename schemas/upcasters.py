@@ -79,3 +79,10 @@ def _upcast(event: type[Event], version: int, fields: Fields) -> Fields:
 def _plain_order(fields: Fields) -> Fields:
     """Version 2 adds trailing stops, icebergs, emulation and order lists; none of them was there before."""
     return fields
+
+
+@upcaster("order.modify_requested", 1)
+@upcaster("order.modified", 1)
+def _stop_stays(fields: Fields) -> Fields:
+    """Version 2 adds the stop price; before, it could not be changed."""
+    return fields

@@ -7,6 +7,7 @@ writes nothing. An order that fires stays itself (its id, its reservation): it g
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import orjson
 import structlog
@@ -30,6 +31,7 @@ from schemas.events import (
     OrderCreated,
     OrderEvent,
     OrderExpired,
+    OrderModified,
     OrderStopMoved,
     OrderTriggered,
 )
@@ -124,8 +126,9 @@ class Desk:
 
     async def _fired(self, shot: Shot) -> bool:
         """False: to be tried again."""
+        left = None
         try:
-            await self._decide(shot.held, lambda order: trigger(order, shot.price, shot.stop), guarded=True)
+            left = await self._decide(shot.held, lambda order: trigger(order, shot.price, shot.stop), guarded=True)
         except LeaseLost:
             return True  # who leads now sees the same market
         except StoreUnavailable as error:
@@ -136,24 +139,33 @@ class Desk:
                 return False
             await self._decide(shot.held, lambda order: request_cancel(order, "it fired while trading is halted"))
         self.watch.drop(shot.held.order_id)
+        if left is not None and left.waits_for == "trigger" and not left.ended:
+            await self.take(_row(left, shot.held.tenant_id))  # its stop has been moved away from the market
         return True
 
-    async def _decide(self, held: Held, decide: Decide, *, guarded: bool = False) -> None:
+    async def _decide(self, held: Held, decide: Decide, *, guarded: bool = False) -> Order | None:
+        """The order as it stands, where there was nothing to decide."""
         context = user_context(self._runtime, feed.name, held.tenant_id, held.user_id)
-        await context.decide(partial(self._propose, context, held, decide, guarded=guarded))
+        return await context.decide(partial(self._propose, context, held, decide, guarded=guarded))
 
-    async def _propose(self, context: RequestContext, held: Held, decide: Decide, *, guarded: bool) -> Proposal[None]:
+    async def _propose(
+        self, context: RequestContext, held: Held, decide: Decide, *, guarded: bool
+    ) -> Proposal[Order | None]:
         loaded = await context.load(ORDER, held.order_id)
-        assert loaded.state is not None, "it was found in the store"
-        events, guards, rows = decide(loaded.state), tuple[Guard, ...](), []
+        order = loaded.found
+        events, guards, rows = decide(order), tuple[Guard, ...](), []
         if not events:
-            return Proposal([], None)
-        if guarded and not loaded.state.reduce_only:
-            guards = await _guards(context, loaded.state)
+            return Proposal([], order)
+        if guarded and not order.reduce_only:
+            guards = await _guards(context, order)
         if isinstance(events[0], OrderStopMoved):
-            rows = [order_row(ORDER.fold(loaded.state, events[0], loaded.version + 1, context.now()))]
+            rows = [order_row(ORDER.fold(order, events[0], loaded.version + 1, context.now()))]
         lease = LeaseCheck(self.lease.name, self.lease.epoch)
         return Proposal([Change(loaded, events)], None, guards, rows, lease=lease)
+
+
+def _row(order: Order, tenant_id: UUID) -> Mapping[str, Any]:
+    return {**order_row(order).values, "tenant_id": tenant_id}
 
 
 async def _guards(context: RequestContext, order: Order) -> tuple[Guard, ...]:
@@ -198,16 +210,15 @@ def _resigned(context: RequestContext, desk: Desk) -> None:
     context.runtime.local.pop(feed.name, None)
 
 
-@feed.on(ORDER_EVENTS, OrderCreated, OrderArmed)
+@feed.on(ORDER_EVENTS, OrderCreated, OrderArmed, OrderModified)
 async def hold(event: OrderEvent, context: Context) -> None:
-    """Hold what the platform has to watch, from its first event on."""
+    """Hold what the platform has to watch, from its first event on, where its owner wants it."""
     desk = context.runtime.local.get(feed.name)
     if not isinstance(desk, Desk) or (isinstance(event, OrderCreated) and not event.emulated):
         return
-    loaded = await context.load(ORDER, event.order_id)
-    assert loaded.state is not None, "its event exists, so does the order"
-    if loaded.state.emulated and not loaded.state.ended:
-        await desk.take({**order_row(loaded.state).values, "tenant_id": context.tenant_id})
+    order = (await context.load(ORDER, event.order_id)).found
+    if order.emulated and not order.ended:
+        await desk.take(_row(order, context.tenant_id))
 
 
 app = feed.app

@@ -93,17 +93,18 @@ class Watch:
 
     # --- orders ---
     def take(self, row: Row, instrument: Instrument) -> None:
-        """Hold an order; again is harmless. `row` is one of `orders`."""
+        """Hold an order, at the stop that its row tells; again is harmless. `row` is one of `orders`."""
         held = self._held.get(row["id"])
         if held is None:
             held = Held(row["tenant_id"], row["user_id"], row["id"], instrument.id, row["expires_at"])
             self._held[held.order_id] = held
             if held.expire_at is not None:
                 heappush(self._expiries, (held.expire_at, held.order_id))
-        if row["waits_for"] == "trigger" and held.resting is None:
+        if row["waits_for"] == "trigger" and _stands_elsewhere(held, row, instrument):
             self._rest(held, row, instrument)
 
     def _rest(self, held: Held, row: Row, instrument: Instrument) -> None:
+        self._lift(held)
         held.sign = sign_of(row["side"], row["type"])
         held.resting = resting = _resting(row, instrument, held.sign)
         held.told = resting.stop
@@ -114,7 +115,11 @@ class Watch:
 
     def drop(self, order_id: UUID) -> None:
         held = self._held.pop(order_id, None)
-        if held is not None and held.resting is not None:
+        if held is not None:
+            self._lift(held)
+
+    def _lift(self, held: Held) -> None:
+        if held.resting is not None:
             self._books[held.instrument].ladders[held.sign].remove(held.resting)
 
     # --- time and prices ---
@@ -153,6 +158,13 @@ class Watch:
                 held.told = stop
                 book = self._books[held.instrument]
                 yield Move(held, book.price_of(stop, held.sign), book.price_of(best, held.sign))
+
+
+def _stands_elsewhere(held: Held, row: Row, instrument: Instrument) -> bool:
+    """A trailing stop moves by itself; any other is where its owner wants it."""
+    if held.resting is None:
+        return True
+    return row["trail"] is None and held.told != units(instrument, row["stop_price"], held.sign)
 
 
 def _resting(row: Row, instrument: Instrument, sign: Sign) -> Resting:

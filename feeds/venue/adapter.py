@@ -76,7 +76,9 @@ class InProcessVenue:
         ref = OrderRef(order.account_id, order.instrument, order.client_order_id)
         return self._command("create", account, ref, lambda: self._exchange.create(account, _request(order)))
 
-    async def modify(self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: SideName) -> Outcome:
+    async def modify(
+        self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: SideName, stop_price: Decimal | None = None
+    ) -> Outcome:
         account = self._account_of(ref.account_id)
         del side  # Binance wants it repeated; this venue knows it
         return self._command(
@@ -90,6 +92,7 @@ class InProcessVenue:
                 client_order_id=ref.client_order_id,
                 quantity=quantity,
                 price=price,
+                trigger_price=stop_price,
             ),
         )
 
@@ -189,6 +192,7 @@ class InProcessVenue:
             quantity=order.quantity,
             filled_quantity=order.filled,
             price=order.price,
+            stop_price=order.trigger_price,
             executions=tuple(execution_of(fill) for fill in fills),
             reason=order.reason.value,
             time=_time(order.updated_ms),

@@ -135,9 +135,11 @@ class PaperVenue:
         adapter = self._of(order.account_id)
         return await adapter.create(order) if adapter else NO_ACCOUNT
 
-    async def modify(self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: Side) -> Outcome:
+    async def modify(
+        self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: Side, stop_price: Decimal | None = None
+    ) -> Outcome:
         adapter = self._of(ref.account_id)
-        return await adapter.modify(ref, quantity, price, side) if adapter else NO_ACCOUNT
+        return await adapter.modify(ref, quantity, price, side, stop_price) if adapter else NO_ACCOUNT
 
     async def cancel(self, ref: OrderRef) -> Outcome:
         adapter = self._of(ref.account_id)

@@ -18,7 +18,7 @@ from patriot.domain.order_lists import links, member_id, reserving, slices
 from patriot.domain.risk.context import RiskContext, Stage
 from patriot.runtime.aggregates import ORDER
 from patriot.runtime.context import RequestContext
-from patriot.runtime.decision import Change, Proposal
+from patriot.runtime.decision import Change, Proposal, after
 from patriot.runtime.problem import ProblemError
 from patriot.runtime.projections import order_row
 from patriot.runtime.risk import AT_COMMIT, Risk, decide_judged, judge
@@ -131,8 +131,10 @@ async def modify(order_id: UUID, command: ModifyOrder, context: RequestContext) 
     async def propose() -> Proposal[OrderReceipt]:
         current = await context.own(ORDER, order_id)
         events = request_modify(current.found, command, request_id=request_id, reservation=reservation)
-        receipt = receipt_of(current, len(events), context)
-        return Proposal([Change(current, events)], receipt, guards, maxima=verdict.maxima)
+        receipt, change = receipt_of(current, len(events), context), Change(current, events)
+        ((_, _, state),) = after([change], context.now())
+        rows = [order_row(state)] if events and state.waits_for else []
+        return Proposal([change], receipt, guards, rows, maxima=verdict.maxima)
 
     return await decide_judged(context, propose, [facts])
 

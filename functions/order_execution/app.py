@@ -95,7 +95,8 @@ async def modify(event: OrderModifyRequested, context: Context) -> None:
     if pending is None or pending.request_id != event.request_id:
         await _resolved(order, context)  # answered already; the crash may have come before all of it was reported
         return
-    outcome = await _adapter(order, context).modify(_ref(order), event.quantity, event.price, order.side)
+    terms = (event.quantity, event.price, order.side, event.stop_price)
+    outcome = await _adapter(order, context).modify(_ref(order), *terms)
     if isinstance(outcome, Accepted):
         modified = reporting.of_modified(order, pending, "command", outcome.venue_order_id)
         state = reporting.of_state(order, outcome.state, "command") if outcome.state else []

@@ -21,7 +21,7 @@ app = typer.Typer(help="Execution algorithms: twap, vwap, pov, iceberg, shortfal
 
 ENDED = frozenset({"completed", "cancelled"})
 POLL_SECONDS = 0.25
-AlgorithmId = Annotated[str, typer.Argument(help="Id of the algorithm, or `last`.")]
+AlgorithmId = Annotated[str, typer.Argument(help="Algorithm id, its first characters, or `last`.")]
 
 
 def start(
@@ -74,7 +74,7 @@ def show_one(context: typer.Context, algorithm_id: AlgorithmId, as_json: Json = 
     """One algorithm and its life."""
     state = state_of(context, as_json)
     client = state.client()
-    _tell(state, client, client.call("GET", f"/algorithms/{_id(client, algorithm_id)}"))
+    _tell(state, client, client.call("GET", f"/algorithms/{lookup.algorithm_id(client, algorithm_id)}"))
 
 
 def list_all(context: typer.Context, as_json: Json = False) -> None:
@@ -103,18 +103,9 @@ def _parameters(state: State, given: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _id(client: Client, text: str) -> str:
-    if text != lookup.NEWEST:
-        return text
-    newest = client.call("GET", "/algorithms")["algorithms"]
-    if not newest:
-        fail("there is no algorithm yet", USAGE, as_json=client.as_json)
-    return str(newest[0]["algorithm_id"])
-
-
 def _ask(state: State, method: str, text: str, action: str) -> None:
     client = state.client()
-    path = f"/algorithms/{_id(client, text)}{action}"
+    path = f"/algorithms/{lookup.algorithm_id(client, text)}{action}"
     _tell(state, client, client.call(method, path, Idempotency_Key=str(uuid.uuid4())))
 
 

@@ -28,6 +28,19 @@ def order_id(client: Client, text: str) -> str:
     return _only(client, "order", text, [order["order_id"] for order in orders])
 
 
+def algorithm_id(client: Client, text: str) -> str:
+    """The id of the algorithm that `text` names, as above."""
+    if _is_whole(text):
+        return text.lower()
+    ids = [str(one["algorithm_id"]) for one in client.call("GET", "/algorithms")["algorithms"]]
+    if text == NEWEST:
+        if not ids:
+            fail("there is no algorithm yet", NOT_FOUND, as_json=client.as_json)
+        return ids[0]
+    _check_beginning(client, text, "algorithm", f", or `{NEWEST}`")
+    return _only(client, "algorithm", text, ids)
+
+
 def account_id(client: Client, text: str | None) -> str:
     """The account that is named; else the session's; else the only one there is."""
     if text and _is_whole(text):

@@ -108,15 +108,16 @@ def modify(
     order_id: OrderId,
     quantity: Annotated[str | None, typer.Option(help="The new total quantity.")] = None,
     price: Annotated[str | None, typer.Option(help="The new limit price.")] = None,
+    stop_price: Annotated[str | None, typer.Option(help="The new trigger of a stop or take-profit.")] = None,
     key: Key = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait for the venue's answer.")] = 2.0,
     as_json: Json = False,
 ) -> None:
-    """Change quantity or price of an open order."""
+    """Change quantity, price or stop price of an open order."""
     state = state_of(context, as_json)
     client = state.client()
     order_id = lookup.order_id(client, order_id)
-    body = {"quantity": quantity, "price": price}
+    body = {"quantity": quantity, "price": price, "stop_price": stop_price}
     receipt = client.call("PATCH", f"/orders/{order_id}", body, Idempotency_Key=key or str(uuid.uuid4()))
     _answered(state, client, receipt, ANSWERS_TO_MODIFY, wait)
 

@@ -57,7 +57,9 @@ def _triggered(data: Data) -> str:
 
 
 def _wish(data: Data) -> str:
-    return number(data["quantity"]) + (f" at {number(data['price'])}" if data.get("price") else "")
+    price = f" at {number(data['price'])}" if data.get("price") else ""
+    stop = f", stop {number(data['stop_price'])}" if data.get("stop_price") else ""
+    return number(data["quantity"]) + price + stop
 
 
 def _limits(limits: Data) -> str:
@@ -156,6 +158,10 @@ _STORIES: Mapping[str, Callable[[Data], str]] = {
     "account.transfer_returned": lambda data: f"{_sum(data)} put back{_because(data)}",
     "user.registered": lambda data: f"{data['username']!r} registered as {data['role']}",
     "user.profile_changed": _profile,
+    "user.role_changed": lambda data: f"is {data['role']} from now on",
+    "user.deactivated": lambda data: f"deactivated{_because(data)}",
+    "user.reactivated": lambda data: f"active again{_because(data)}",
+    "compliance.status_changed": lambda data: f"compliance: {data['status']}{_because(data)}",
     "strategy.deployed": lambda data: f"{data['kind']} {data['name']!r} deployed on {', '.join(data['instruments'])}",
     "strategy.assigned": lambda data: f"trades on account {data['account_id'][:8]}",
     "strategy.unassigned": lambda data: f"no longer trades on account {data['account_id'][:8]}",

@@ -123,13 +123,13 @@ def events(
         typer.Argument(help="An order (id, its first characters, `last`), `account`, or the instrument of a position."),
     ] = "account",
     kind: Annotated[
-        str | None, typer.Option(help="order, position, account or user; default: what the id says")
+        str | None, typer.Option(help="order, position, account, user or algorithm; default: what the id says")
     ] = None,
     follow: Follow = False,
     account: Account = None,
     as_json: Json = False,
 ) -> None:
-    """The event stream of one order, position, account or user."""
+    """The event stream of one order, position, account, user or algorithm."""
     state = state_of(context, as_json)
     client = state.client()
     kind, identifier = _stream(client, aggregate_id, kind, account)
@@ -188,9 +188,10 @@ def _stream(client: Client, text: str, kind: str | None, account: str | None) ->
         return "position", str(position_id(UUID(lookup.account_id(client, account)), text.upper()))
     if text == "account":
         return "account", lookup.account_id(client, account)
-    if kind in {None, "order"}:
+    if kind is None or kind == "order":
         return "order", lookup.order_id(client, text)
-    return kind or "order", lookup.account_id(client, text) if kind == "account" else text
+    names = {"account": lookup.account_id, "algorithm": lookup.algorithm_id}
+    return kind, names[kind](client, text) if kind in names else text
 
 
 def _events(client: Client, identifier: str, kind: str, after: int) -> Sequence[Mapping[str, Any]]:

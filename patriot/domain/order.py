@@ -67,11 +67,15 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class PendingModify:
-    """A modification that the venue has not answered: what the open remainder reserves without it, and with it."""
+    """A modification that the venue has not answered: what the open remainder reserves without it, and with it.
+
+    `stop_price` is None where the stop stays where it is.
+    """
 
     request_id: UUID
     quantity: Decimal
     price: Decimal | None
+    stop_price: Decimal | None
     reserved_before: Decimal
     reserved_after: Decimal
 
@@ -255,7 +259,8 @@ def _triggered(order: Order, event: OrderTriggered) -> _Changes:
 
 def _modify_requested(order: Order, event: OrderModifyRequested) -> _Changes:
     before, after = order.reserved.amount, event.reserved_after
-    return {"pending_modify": PendingModify(event.request_id, event.quantity, event.price, before, after)}
+    asked = (event.request_id, event.quantity, event.price, event.stop_price)
+    return {"pending_modify": PendingModify(*asked, before, after)}
 
 
 def _modified(order: Order, event: OrderModified) -> _Changes:
@@ -263,6 +268,7 @@ def _modified(order: Order, event: OrderModified) -> _Changes:
         "quantity": event.quantity,
         "asked_quantity": event.quantity if order.waits_for else order.asked_quantity,
         "price": event.price,
+        "stop_price": event.stop_price or order.stop_price,
         "venue_order_id": event.venue_order_id or order.venue_order_id,
         "pending_modify": None,
     }

@@ -9,7 +9,7 @@ from patriot.domain.errors import InvalidTransition, InvalidValue
 from patriot.domain.money import ZERO, exact
 from patriot.domain.order import Order, Reservation
 from patriot.domain.order_states import LIVE, UNSENT
-from schemas.commands import PRICED, CreateOrder, ModifyOrder
+from schemas.commands import PRICED, TRIGGERED, CreateOrder, ModifyOrder
 from schemas.events import (
     Hold,
     OrderCancelled,
@@ -87,44 +87,43 @@ def create(
 
 def as_command(order: Order, change: ModifyOrder | None = None) -> CreateOrder:
     """The command that would make this order as it stands, or as it will be after a modification."""
-    names = CreateOrder.model_fields.keys() - {"quantity", "price"}
-    given = {name: getattr(order, name) for name in names}
-    quantity, price = (change.quantity, change.price) if change else (None, None)
-    return CreateOrder.model_construct(quantity=quantity or order.quantity, price=price or order.price, **given)
+    given = {name: getattr(order, name) for name in CreateOrder.model_fields}
+    return CreateOrder.model_construct(**given | (change.model_dump(exclude_none=True) if change else {}))
 
 
 @exact
 def request_modify(
     order: Order, command: ModifyOrder, *, request_id: UUID, reservation: Reservation
 ) -> list[OrderEvent]:
-    """Ask for another quantity, price or both. `reservation` is what the open remainder will need.
+    """Ask for another quantity, price or stop. `reservation` is what the open remainder will need.
 
     An order that was never sent is modified at once. A repeated request or one that changes nothing gives [].
 
     Raises:
         InvalidTransition: the order is over, not yet proved at the venue, or another modification is under way.
-        InvalidValue: the quantity is not above what is filled, or the order's type takes no price.
+        InvalidValue: the quantity is not above what is filled, or the order takes no such price.
 
     """
     if order.pending_modify and order.pending_modify.request_id == request_id:
         return []
     quantity, price = command.quantity or order.quantity, command.price or order.price
     _modifiable(order, quantity, command)
-    if (quantity, price) == (order.quantity, order.price):
+    stop_price = None if command.stop_price == order.stop_price else command.stop_price
+    if (quantity, price) == (order.quantity, order.price) and stop_price is None:
         return []
+    terms = {"quantity": quantity, "price": price, "stop_price": stop_price}
     missing = max(ZERO, reservation.amount - order.reserved.amount)
     request = OrderModifyRequested(
         **ids(order),
+        **terms,
         request_id=request_id,
-        quantity=quantity,
-        price=price,
         reserved_after=reservation.amount,
         holds=hold(reservation.asset, missing),
     )
     if order.status not in UNSENT:
         return [request]
     surplus = order.reserved.amount + missing - reservation.amount
-    modified = OrderModified(**ids(order), quantity=quantity, price=price, holds=hold(reservation.asset, -surplus))
+    modified = OrderModified(**ids(order), **terms, holds=hold(reservation.asset, -surplus))
     return [request, modified]
 
 
@@ -173,10 +172,20 @@ def _tighter(order: Order, stop_price: Decimal, known: Decimal) -> bool:
 
 
 def trigger(order: Order, price: Decimal, stop_price: Decimal) -> list[OrderEvent]:
-    """The market has reached the stop that the platform holds; [] when it has fired already, or the order is over."""
-    if order.ended or order.waits_for != "trigger":
+    """The market has reached the stop that the platform holds; [] when it has fired already, or the order is over, or
+    the stop has been moved away meanwhile.
+    """
+    if order.ended or order.waits_for != "trigger" or not _reached(order, price):
         return []
     return [OrderTriggered(**ids(order), price=price, stop_price=stop_price)]
+
+
+def _reached(order: Order, price: Decimal) -> bool:
+    """What trails never loosens, so its stop is still reached."""
+    if order.trailing is not None or order.stop_price is None:
+        return True
+    falls = (order.side == "sell") != order.order_type.startswith("take_profit")
+    return price <= order.stop_price if falls else price >= order.stop_price
 
 
 def expire(order: Order) -> list[OrderEvent]:
@@ -198,3 +207,7 @@ def _modifiable(order: Order, quantity: Decimal, command: ModifyOrder) -> None:
         raise InvalidValue("quantity", f"must be above the filled quantity {order.filled_quantity}")
     if command.price is not None and order.order_type not in PRICED:
         raise InvalidValue("price", f"a {order.order_type} order takes no price")
+    if command.stop_price is not None and order.order_type not in TRIGGERED:
+        raise InvalidValue("stop_price", f"the stop of a {order.order_type} order cannot be set")
+    if command.stop_price is not None and "trigger" in order.emulated and order.waits_for not in {"parent", "trigger"}:
+        raise InvalidTransition("its stop was reached already")

@@ -104,21 +104,18 @@ def _modified(order: Order, report: VenueReport) -> list[OrderEvent]:
     pending = order.pending_modify
     quantity = report.quantity or (pending.quantity if pending else order.quantity)
     price = report.price or (pending.price if pending else order.price)
-    asked = pending is not None and (quantity, price) == (pending.quantity, pending.price)
-    known = (quantity, price) == (order.quantity, order.price)
+    stop_price = None if report.stop_price == order.stop_price else report.stop_price
+    asked = pending is not None and (quantity, price, stop_price) == (
+        pending.quantity,
+        pending.price,
+        pending.stop_price,
+    )
+    known = (quantity, price) == (order.quantity, order.price) and stop_price is None
     if not asked and (known or report.source != "reconciliation"):
         return before  # an answer to an earlier request; only a fresh look at the venue may tell of what we did not ask
-    return [*before, _modification(order, quantity, price, report.venue_order_id)]
-
-
-def _modification(order: Order, quantity: Decimal, price: Decimal | None, venue_order_id: str = "") -> OrderModified:
-    return OrderModified(
-        **ids(order),
-        quantity=quantity,
-        price=price,
-        venue_order_id=venue_order_id,
-        holds=_modified_holds(order, quantity, price),
-    )
+    terms = {"quantity": quantity, "price": price, "stop_price": stop_price}
+    holds = _modified_holds(order, quantity, price)
+    return [*before, OrderModified(**ids(order), **terms, venue_order_id=report.venue_order_id, holds=holds)]
 
 
 def _modified_holds(order: Order, quantity: Decimal, price: Decimal | None) -> tuple[Hold, ...]:
@@ -155,7 +152,8 @@ def _proved_modification(order: Order, report: VenueReport) -> list[OrderEvent]:
     at_price = report.price is not None and report.price == pending.price != order.price
     if pending.quantity == order.quantity and not at_price:
         return []
-    return [_modification(order, pending.quantity, pending.price)]
+    terms = {"quantity": pending.quantity, "price": pending.price, "stop_price": pending.stop_price}
+    return [OrderModified(**ids(order), **terms, holds=_modified_holds(order, pending.quantity, pending.price))]
 
 
 def _filled(order: Order, execution: Execution, report: VenueReport) -> Filled:

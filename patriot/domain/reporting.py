@@ -1,7 +1,6 @@
 """What a venue says about an order, as reports. Pure: commands, queries and reconciliation all end here."""
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Literal
 
 from patriot.domain.order import Order, PendingModify
@@ -75,7 +74,8 @@ def of_state(order: Order, state: OrderState, source: Source) -> list[VenueRepor
 
 def of_modified(order: Order, pending: PendingModify, source: Source, venue_order_id: str = "") -> VenueReport:
     """The modification was done as it was asked for."""
-    facts = {"quantity": pending.quantity, "price": pending.price, "request_id": pending.request_id}
+    names = ("quantity", "price", "stop_price", "request_id")
+    facts = {name: getattr(pending, name) for name in names}
     return report(order, "modified", source, venue_order_id=venue_order_id, **facts)
 
 
@@ -89,7 +89,7 @@ def of_request(
     pending = order.pending_modify if request == "modify" else None
     if request == "modify" and pending is None:
         return []
-    if pending and _stands(answer) == (pending.quantity, pending.price):
+    if pending and _stands(answer, pending):
         return [of_modified(order, pending, "reconciliation")]
     if isinstance(answer, OrderState) and answer.status in _ANSWERING[request]:
         return []
@@ -100,8 +100,11 @@ def of_request(
     return [report(order, _REFUSED[request], "reconciliation", code=code, reason=reason, **facts)]
 
 
-def _stands(answer: OrderState | NotFound) -> tuple[Decimal, Decimal | None] | None:
-    return (answer.quantity, answer.price) if isinstance(answer, OrderState) else None
+def _stands(answer: OrderState | NotFound, pending: PendingModify) -> bool:
+    """Whether the venue tells the order as it shall be."""
+    if isinstance(answer, NotFound) or (answer.quantity, answer.price) != (pending.quantity, pending.price):
+        return False
+    return pending.stop_price in {None, answer.stop_price}
 
 
 def of_query(order: Order, answer: OrderState | NotFound | Unknown, now: datetime) -> list[VenueReport] | None:

@@ -57,6 +57,7 @@ class OrderState:
     quantity: Decimal
     filled_quantity: Decimal
     price: Decimal | None = None
+    stop_price: Decimal | None = None
     executions: tuple[Execution, ...] = ()
     reason: str = ""
     time: datetime | None = None
@@ -114,7 +115,11 @@ class VenueAdapter(Protocol):
 
     async def create(self, order: VenueOrder) -> Outcome: ...
 
-    async def modify(self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: Side) -> Outcome: ...
+    async def modify(
+        self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: Side, stop_price: Decimal | None = None
+    ) -> Outcome:
+        """`stop_price` None leaves the stop where it is."""
+        ...
 
     async def cancel(self, ref: OrderRef) -> Outcome: ...
 

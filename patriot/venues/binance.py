@@ -6,18 +6,16 @@ Source: binance-spot-api-docs rest-api.md; developers.binance.com USDⓈ-M futur
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import ccxt
 
 from patriot.domain.venue import OrderRef, VenueBalanceState, VenueOrder
 from patriot.venues.budget import Budget
-from patriot.venues.dialect import CONDITIONAL, HISTORY, Dialect, figure, kind_of, named, symbol_of
+from patriot.venues.dialect import CONDITIONAL, HISTORY, Dialect, Terms, figure, kind_of, named, symbol_of
 from patriot.venues.endpoints import VenueEndpoints
 from patriot.venues.gate import Step
 from patriot.venues.reading import Structure, Unreadable, number
-from schemas.types import Side
 
 AMEND_PATH = "order/amend/keepPriority"
 
@@ -88,38 +86,35 @@ class Binance(Dialect):
             parameters["goodTillDate"] = int(order.expire_at.timestamp()) * 1000  # Binance wants whole seconds
         return parameters
 
-    async def amend(
-        self, exchange: Any, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: Side
-    ) -> Structure:
+    async def amend(self, exchange: Any, ref: OrderRef, terms: Terms) -> Structure:
         current = await self.find_open(exchange, ref)
         if current is None:
             raise ccxt.OrderNotFound(f"{ref.client_order_id} is not open")
         if exchange.market(symbol_of(ref))["spot"]:
-            return await self._reduce(exchange, ref, current, quantity, price)
+            return await self._reduce(exchange, ref, current, terms)
         if "algoId" in current["info"]:
             raise ccxt.NotSupported("a waiting conditional order cannot be changed on Binance; cancel it")
         changed: Structure = await exchange.edit_order(
             current["id"],
             symbol_of(ref),
             "limit",
-            side,
-            figure(quantity),
-            figure(price) or current["price"],
+            terms.side,
+            figure(terms.quantity),
+            figure(terms.price) or current["price"],
             {"origClientOrderId": ref.client_order_id},
         )
         return changed
 
-    async def _reduce(
-        self, exchange: Any, ref: OrderRef, current: Structure, quantity: Decimal, price: Decimal | None
-    ) -> Structure:
+    async def _reduce(self, exchange: Any, ref: OrderRef, current: Structure, terms: Terms) -> Structure:
         """Spot orders can only shrink. Cancel and replace would be a second order under the same name."""
-        same_price = price is None or price == number(current["price"], "price")
-        if not same_price or quantity >= number(current["amount"], "amount"):
+        same_price = terms.price is None or terms.price == number(current["price"], "price")
+        only_less = same_price and terms.stop_price is None
+        if not only_less or terms.quantity >= number(current["amount"], "amount"):
             raise ccxt.NotSupported("Binance spot can only lower the quantity of an order; cancel it and place another")
         request = {
             "symbol": exchange.market(symbol_of(ref))["id"],
             "orderId": current["id"],
-            "newQty": figure(quantity),
+            "newQty": figure(terms.quantity),
             "newClientOrderId": ref.client_order_id,  # else Binance gives it a random one
         }
         answer = await exchange.request(AMEND_PATH, ["private"], "PUT", request)

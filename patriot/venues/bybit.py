@@ -4,7 +4,6 @@ Source: bybit-exchange.github.io/docs/v5 (create, amend, cancel, open orders, hi
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from decimal import Decimal
 from typing import Any
 
 import ccxt
@@ -16,6 +15,7 @@ from patriot.venues.dialect import (
     CONDITIONAL,
     ONE_EACH,
     Dialect,
+    Terms,
     figure,
     kind_of,
     named,
@@ -23,7 +23,6 @@ from patriot.venues.dialect import (
     trades_upwards,
 )
 from patriot.venues.reading import Structure, Unreadable
-from schemas.types import Side
 
 PAGE_ORDERS = 50
 PAGE_TRADES = 100
@@ -65,17 +64,16 @@ class Bybit(Dialect):
             parameters["marketUnit"] = "baseCoin"  # else Bybit takes the quantity of a market buy for money
         return parameters
 
-    async def amend(
-        self, exchange: Any, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: Side
-    ) -> Structure:
+    async def amend(self, exchange: Any, ref: OrderRef, terms: Terms) -> Structure:
+        stop = {"triggerPrice": figure(terms.stop_price)} if terms.stop_price is not None else {}
         changed: Structure = await exchange.edit_order(
             None,
             symbol_of(ref),
             "limit",
-            side,
-            figure(quantity),
-            figure(price),
-            {"orderLinkId": ref.client_order_id},
+            terms.side,
+            figure(terms.quantity),
+            figure(terms.price),
+            {"orderLinkId": ref.client_order_id, **stop},
         )
         return changed
 

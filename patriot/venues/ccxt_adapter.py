@@ -32,7 +32,7 @@ from patriot.venues.bybit import Bybit
 from patriot.venues.calls import Calls, NotSent
 from patriot.venues.coinbase import Coinbase
 from patriot.venues.connections import TIMEOUT_SECONDS, Connections, Logins
-from patriot.venues.dialect import AT_MARKET, CONDITIONAL, Dialect, figure, kind_of, symbol_of
+from patriot.venues.dialect import AT_MARKET, CONDITIONAL, Dialect, Terms, figure, kind_of, symbol_of
 from patriot.venues.endpoints import VenueEndpoints
 from patriot.venues.gate import Step
 from patriot.venues.outcomes import Meaning, Verdict, judge
@@ -94,12 +94,14 @@ class CcxtAdapter:
             return await self._duplicate(ref) if answer.meaning is Meaning.DUPLICATE else answer.outcome()
         return answer if isinstance(answer, Rejected) else await self._created(dialect, exchange, order, answer)
 
-    async def modify(self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: Side) -> Outcome:
+    async def modify(
+        self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: Side, stop_price: Decimal | None = None
+    ) -> Outcome:
         try:
             dialect, exchange = await self._open(ref)
         except Exception as error:  # noqa: BLE001 - whatever kept the connection from opening, nothing was sent
             return Rejected("no_connection", _unknown(error).reason)
-        obstacle = _imprecise(exchange, symbol_of(ref), quantity, price)
+        obstacle = _imprecise(exchange, symbol_of(ref), quantity, price, stop_price)
         if obstacle:
             return Rejected("not_supported", obstacle)
         answer = await self._command(
@@ -107,7 +109,7 @@ class CcxtAdapter:
             dialect,
             exchange,
             kind_of(ref.instrument),
-            lambda: dialect.amend(exchange, ref, quantity, price, side),
+            lambda: dialect.amend(exchange, ref, Terms(quantity, price, stop_price, side)),
         )
         if isinstance(answer, Verdict):
             return answer.outcome()
@@ -117,7 +119,10 @@ class CcxtAdapter:
         if not dialect.acknowledges:
             return Accepted(venue_order_id)
         return await self._once(
-            partial(self.query, ref), lambda state: state.quantity == quantity and price in {None, state.price}
+            partial(self.query, ref),
+            lambda state: (
+                state.quantity == quantity and price in {None, state.price} and stop_price in {None, state.stop_price}
+            ),
         )
 
     async def cancel(self, ref: OrderRef) -> Outcome:

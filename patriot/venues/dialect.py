@@ -4,6 +4,7 @@ A new exchange is one file with a subclass, named in `DIALECTS` of `ccxt_adapter
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar, get_args
 
@@ -23,6 +24,16 @@ RECEIVE_WINDOW_MS = 5000
 OPTIONS = {"adjustForTimeDifference": True, "recvWindow": RECEIVE_WINDOW_MS}
 HISTORY = 500
 ONE_EACH: Mapping[Step, float] = dict.fromkeys(get_args(Step), 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a modification makes of an order. None: as it is."""
+
+    quantity: Decimal
+    price: Decimal | None
+    stop_price: Decimal | None
+    side: Side
 
 
 class Dialect:
@@ -87,11 +98,9 @@ class Dialect:
             parameters["reduceOnly"] = True
         return parameters
 
-    async def amend(
-        self, exchange: Any, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: Side
-    ) -> Structure:
+    async def amend(self, exchange: Any, ref: OrderRef, terms: Terms) -> Structure:
         """Change an open order in place. Raises what ccxt raises; ccxt.NotSupported where the venue cannot."""
-        del exchange, ref, quantity, price, side  # for those that can
+        del exchange, ref, terms  # for those that can
         raise ccxt.NotSupported(f"{self.venue} cannot change an order; cancel it and place another")
 
     async def cancel(self, exchange: Any, ref: OrderRef) -> Structure:

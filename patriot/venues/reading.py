@@ -87,6 +87,7 @@ def order_state(ref: OrderRef, order: Structure, trades: Iterable[Structure] = (
         quantity=quantity,
         filled_quantity=filled,
         price=positive(order.get("price")),
+        stop_price=positive(order.get("triggerPrice")),
         executions=tuple(execution(trade, time) for trade in trades),
         reason=_reason(order),
         time=time,

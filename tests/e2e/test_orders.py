@@ -1,4 +1,4 @@
-"""Every order type and list from the command line, over the wire protocols of Binance and Bybit, on a moving market.
+"""Every order type, list and algorithm from the command line, over the wire of Binance and Bybit, on a moving market.
 
 What a venue has is native; what it lacks the platform does, and the order says so. The events of each tell its life.
 """
@@ -27,14 +27,26 @@ pytestmark = [
 
 MARKETS = ("BINANCE:BTC/USDT:USDT", "BINANCE:BTC/USDT", "BYBIT:BTC/USDT:USDT", "BYBIT:BTC/USDT")
 EVENTUALLY_SECONDS = 60.0
+ALGORITHMS = {
+    "twap": ("seconds=4", "slices=3"),
+    "vwap": ("seconds=4", "slices=3"),
+    "pov": ("seconds=8", "participation=0.5", "finish=true"),
+    "iceberg": ("display=0.4", "variance=0.3", "patience_seconds=2"),
+    "shortfall": ("seconds=4", "slices=3", "urgency=5"),
+}
 
 
 class Trader:
     """The command line on one instrument. The platform is a process of its own; the commands run in this one."""
 
-    def __init__(self, folder: Path, instrument: str, account: str) -> None:
-        self._folder, self.instrument, self.account = folder, instrument, account
+    def __init__(self, folder: Path, instrument: str, label: str) -> None:
+        self._folder, self.instrument = folder, instrument
         self.is_spot = instrument.count(":") == 1
+        name = f"{instrument.replace(':', ' ').replace('/', ' ')} {label}"
+        linked = self.command("accounts", "link", instrument.partition(":")[0], "--label", name)
+        self.account = str(linked["account_id"])
+        for asset, amount in (("USDT", "10000000"), ("BTC", "100")):
+            self.run("accounts", "fund", asset, amount)
 
     def command(self, *words: str, codes: tuple[int, ...] = (0,)) -> Any:
         result = CliRunner().invoke(app, ["--json", "--data-dir", str(self._folder / "data"), *words])
@@ -53,6 +65,12 @@ class Trader:
     def price(self, share: str = "1") -> str:
         (told,) = self.command("prices", self.instrument)["prices"]
         return str(int(Decimal(told["last"]) * Decimal(share)))
+
+    def algorithm(self, name: str, *parameters: str) -> Any:
+        """Buy 0.03 by an algorithm, not above one per cent over the price."""
+        words = [word for one in parameters for word in ("--set", one)]
+        limit = ("--limit-price", self.price("1.01"))
+        return self.run("algo", "start", name, self.instrument, "buy", "0.03", *limit, *words)
 
     def status(self, order: Any) -> str:
         return str(self.command("order", "show", order["order_id"])["status"])
@@ -81,14 +99,17 @@ def platform() -> Iterator[Installation]:
 
 @pytest.fixture(scope="module", params=MARKETS)
 def trader(platform: Installation, request: pytest.FixtureRequest) -> Trader:
-    venue = request.param.partition(":")[0]
-    account = platform.run("accounts", "link", venue, "--label", request.param.replace(":", " ").replace("/", " "))
-    for asset, amount in (("USDT", "10000000"), ("BTC", "100")):
-        platform.run("accounts", "fund", asset, amount, "--account", account["account_id"])
-    made = Trader(platform.folder, request.param, account["account_id"])
+    made = Trader(platform.folder, request.param, "orders")
     bought = made.order("buy", "1")
     made.until(bought, "filled")
     return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def algorithms(platform: Installation, trader: Trader) -> dict[str, Any]:
+    """One of each kind, on an account of its own: they work while the orders are tested."""
+    alone = Trader(platform.folder, trader.instrument, "algorithms")
+    return {name: alone.algorithm(name, *parameters) for name, parameters in ALGORITHMS.items()}
 
 
 def test_market_and_limit(trader: Trader) -> None:
@@ -136,6 +157,20 @@ def test_conditional_orders_are_native(trader: Trader, kind: str, share: str, li
     order = trader.order("sell", "0.01", *prices, "--type", kind, "--stop-price", trader.price(share))
     assert (order["status"], order["emulated"]) == ("accepted", [])
     assert trader.cancel(order)["status"] == "cancelled"
+
+
+def test_amend_of_a_stop(trader: Trader) -> None:
+    """Bybit moves a resting stop; Binance has no such request, and says so. The platform moves what it holds."""
+    at_venue = trader.order("sell", "0.01", "--stop-price", trader.price("0.97"))
+    exits = ("--stop-loss", trader.price("0.95"), "--take-profit", trader.price("1.04"))
+    bracket = trader.run("order", "bracket", trader.instrument, "buy", "0.01", trader.price("0.96"), *exits)
+    (held,) = (one for one in bracket["orders"] if one["order_type"] == "stop")
+    for order, moves in ((at_venue, trader.instrument.startswith("BYBIT")), (held, True)):
+        stop = trader.price("0.94")
+        words = ("order", "amend", order["order_id"], "--stop-price", stop, "--wait", "20")
+        told = trader.command(*words, codes=(0 if moves else REFUSED,))
+        assert (told["stop_price"] == stop) == moves
+        assert trader.events(order)[-1] == ("modified" if moves else "modify_rejected")
 
 
 def test_reduce_only(trader: Trader) -> None:
@@ -205,6 +240,58 @@ def test_one_triggers_other(trader: Trader) -> None:
     buy, sell = sorted(made["orders"], key=lambda one: one["side"])
     trader.until(buy, "filled")
     trader.until(sell, "accepted")
+
+
+def test_amend(trader: Trader) -> None:
+    order = trader.order("buy", "0.02", trader.price("0.97"))
+    smaller = trader.command("order", "amend", order["order_id"], "--quantity", "0.01", "--wait", "20")
+    assert smaller["quantity"] == "0.01"
+    price = trader.price("0.96")
+    words = ("order", "amend", order["order_id"], "--price", price, "--wait", "20")
+    if trader.instrument == "BINANCE:BTC/USDT":  # there an order can only shrink
+        trader.command(*words, codes=(REFUSED,))
+        assert trader.events(order)[-1] == "modify_rejected"
+    else:
+        assert trader.command(*words)["price"] == price
+        assert trader.events(order)[-1] == "modified"
+
+
+@pytest.mark.requirement("P10")
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_algorithm_works_off_its_order(trader: Trader, algorithms: dict[str, Any], name: str) -> None:
+    started = algorithms[name]["algorithm_id"]
+    deadline = time.monotonic() + EVENTUALLY_SECONDS
+    while (shown := trader.command("algo", "show", started))["status"] != "completed":
+        assert time.monotonic() < deadline, shown
+        time.sleep(0.3)
+    assert (shown["filled_quantity"], shown["slippage"] is None) == ("0.03", False)
+    events = [event["type"] for event in trader.command("events", started, "--kind", "algorithm")]
+    assert (events[0], events[-1]) == ("algorithm.started", "algorithm.completed")
+    assert events.count("algorithm.child_placed") == events.count("algorithm.progressed") == shown["children"]
+    assert shown["children"] > (name == "iceberg")  # how many of the others depends on the clock and the market
+    children = [event["data"]["order_id"] for event in shown["events"] if event["type"] == "algorithm.child_placed"]
+    for child in children:
+        assert trader.events({"order_id": child})[:3] == ["created", "routed", "submit_started"]
+
+
+@pytest.mark.requirement("P10")
+def test_algorithm_pauses_goes_on_and_is_cancelled(trader: Trader) -> None:
+    started = trader.algorithm("twap", "seconds=600", "slices=10")
+    identifier = started["algorithm_id"]
+    deadline = time.monotonic() + EVENTUALLY_SECONDS
+    while not Decimal(trader.command("algo", "show", identifier)["filled_quantity"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    assert trader.command("algo", "pause", identifier)["status"] == "paused"
+    assert trader.command("algo", "resume", identifier)["status"] == "running"
+    trader.command("algo", "cancel", identifier)
+    while (shown := trader.command("algo", "show", identifier))["status"] != "cancelled":
+        assert time.monotonic() < deadline, shown
+        time.sleep(0.3)
+    events = [event["type"].removeprefix("algorithm.") for event in shown["events"]]
+    assert events[0] == "started"
+    assert events[-1] == "cancelled"
+    assert events.index("paused") < events.index("resumed") < events.index("cancel_requested")
 
 
 def test_cancel_all_and_close(trader: Trader) -> None:

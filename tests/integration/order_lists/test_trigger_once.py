@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from feeds.triggers import app
+from feeds.triggers.watch import Shot
 from patriot.protocols.market import Trade
 from patriot.runtime.edge import system_context
 from patriot.store.api import Lease, StreamId
@@ -92,3 +93,38 @@ async def test_halted_account_does_not_send_what_fires():
         assert (shown["status"], shown["reason"]) == ("cancelled", "it fired while trading is halted")
         assert (await m.show(exit_))["status"] == "filled", "what only closes still goes"
         assert (await m.show(closing))["status"] == "filled"
+
+
+async def test_held_stop_fires_where_its_owner_has_moved_it():
+    async with market() as m:
+        sell = {"side": "sell", "quantity": "1", "reduce_only": True}
+        stop, profit = m.body(**sell, order_type="stop", stop_price="59000"), m.body(**sell, price="63000")
+        made = await m.create_list("bracket", m.body("buy", "1"), stop, profit)
+        stop = made["orders"][1]
+        await m.user.json("PATCH", f"/orders/{stop['order_id']}", {"stop_price": "58000"})
+        await m.settle()
+        await m.move("58900")
+        assert (await m.show(stop))["waits_for"] == "trigger"
+        restarted = await stale_desk(m, epoch=0)
+        assert len(restarted.watch) == 1
+        restarted.close()
+        await m.move("58000")
+        shown = await m.show(stop)
+        assert (shown["status"], shown["stop_price"]) == ("filled", "58000")
+        assert (await m.types(stop)).count("triggered") == 1
+
+
+async def test_shot_at_a_stop_that_was_moved_away_meanwhile_misses():
+    async with market() as m:
+        sell = {"side": "sell", "quantity": "1", "reduce_only": True}
+        stop, profit = m.body(**sell, order_type="stop", stop_price="59000"), m.body(**sell, price="63000")
+        made = await m.create_list("bracket", m.body("buy", "1"), stop, profit)
+        stop = made["orders"][1]
+        leader = m.host.runtime.local["triggers"]
+        held = leader.watch._held[UUID(stop["order_id"])]
+        await m.user.json("PATCH", f"/orders/{stop['order_id']}", {"stop_price": "58000"})
+        leader._shoot(Shot(held, Decimal(58_900), Decimal(59_000)))
+        await m.settle()
+        assert (await m.show(stop))["waits_for"] == "trigger"
+        await m.move("58000")
+        assert (await m.types(stop)).count("triggered") == 1

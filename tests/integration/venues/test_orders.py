@@ -234,6 +234,18 @@ async def test_change_of_the_price_is_made_or_refused_whole(living: World, venue
 
 
 @in_every_market
+async def test_change_of_a_resting_stop_is_made_or_refused_whole(living: World, venue: str, symbol: str):
+    made, ref = new_order(venue, symbol, side="sell", order_type="stop", price=None, stop_price=Decimal(50_000))
+    assert isinstance(await living.adapter.create(made), Accepted)
+    outcome = await living.adapter.modify(ref, QUANTITY, None, "sell", Decimal(49_000))
+    asked = await living.adapter.query(ref)
+    assert isinstance(asked, OrderState)
+    moves = venue == "BYBIT"  # Binance has no such request
+    assert isinstance(outcome, Accepted if moves else Rejected)
+    assert (asked.status, asked.stop_price) == ("open", Decimal(49_000 if moves else 50_000))
+
+
+@in_every_market
 async def test_commands_about_an_order_that_nobody_knows_are_rejected(living: World, venue: str, symbol: str):
     _, ref = new_order(venue, symbol)
     assert isinstance(await living.adapter.modify(ref, QUANTITY, Decimal(59_000), "buy"), Rejected)

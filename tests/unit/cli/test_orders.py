@@ -146,7 +146,7 @@ def test_modify_waits_for_the_venues_answer(terminal: Terminal, one_order: FakeA
     pages = itertools.chain([[asked]], itertools.repeat([asked, changed]))
     one_order.routes[f"GET /events/{ORDER}"] = lambda _: {"events": next(pages)}
     shown = terminal.run("order", "modify", ORDER, "--quantity", "0.02", "--price", "59100").stdout
-    assert one_order.body("PATCH") == {"quantity": "0.02", "price": "59100"}
+    assert one_order.body("PATCH") == {"quantity": "0.02", "price": "59100", "stop_price": None}
     assert "changed to 0.02 at 59,100" in shown
 
 

@@ -152,7 +152,7 @@ def test_fold_keeps_what_a_pending_modification_reserves_in_step_with_fills():
     order = after(order, [OrderModifyRequested(**ids(order), **request, reserved_after=Decimal(2000), holds=holds)])
     order = told(order, fill("T1", "5"))
     assert order.pending_modify == PendingModify(
-        order.order_id, Decimal(20), Decimal(100), reserved_before=Decimal(500), reserved_after=Decimal(1500)
+        order.order_id, Decimal(20), Decimal(100), None, reserved_before=Decimal(500), reserved_after=Decimal(1500)
     )
     assert order.reserved.amount == 1500
 

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -19,9 +20,11 @@ from patriot.domain.order_commands import (
     request_modify,
     route,
     start_submit,
+    trigger,
 )
 from schemas.commands import ModifyOrder
-from schemas.events import OrderEvent
+from schemas.events import OrderCreated, OrderEvent
+from schemas.types import Emulation
 from tests.unit.domain.examples import (
     ORDER,
     USER,
@@ -43,6 +46,12 @@ REQUEST = UUID(int=9)
 def modify(order: Order, reserved: str = "1000", request_id: UUID = REQUEST, **changes: str) -> list[OrderEvent]:
     reservation = Reservation("USDT", Decimal(reserved))
     return request_modify(order, ModifyOrder.model_validate(changes), request_id=request_id, reservation=reservation)
+
+
+def pending_event(changes: dict[str, Any], emulated: tuple[Emulation, ...]) -> OrderCreated:
+    reservation = Reservation("USDT", Decimal(1000))
+    (event,) = create(command(**changes), order_id=ORDER, user_id=USER, reservation=reservation, emulated=emulated)
+    return event
 
 
 @given(order_id=st.uuids(), attempt=st.integers(1, 9))
@@ -191,6 +200,37 @@ def test_modify_that_changes_nothing_is_nothing():
 def test_modify_of_the_price_keeps_the_quantity():
     [event] = modify(accepted(), "1100", price="110")
     assert (event.quantity, event.price) == (10, 110)
+
+
+STOP = {"order_type": "stop", "price": None, "stop_price": "110"}
+
+
+def test_modify_of_the_stop_is_asked_of_the_venue_that_holds_it():
+    order = accepted(**STOP)
+    [event] = modify(order, "1200", stop_price="120")
+    assert (event.TYPE, event.quantity, event.price, event.stop_price) == ("order.modify_requested", 10, None, 120)
+    asked = after(order, [event])
+    assert (asked.stop_price, asked.reserved.amount) == (110, 1200), "not moved before the venue agrees"
+    assert modify(order, stop_price="110") == []
+
+
+def test_modify_of_a_stop_that_the_platform_holds_is_done_at_once_and_moves_what_fires_it():
+    held = after(None, [pending_event(STOP, emulated=("trigger",))])
+    moved = after(held, modify(held, "1200", stop_price="120"))
+    assert (moved.stop_price, moved.waits_for) == (120, "trigger")
+    assert trigger(moved, Decimal(115), Decimal(110)) == [], "a shot at where it stood before"
+    [fired] = trigger(moved, Decimal(120), Decimal(120))
+    with pytest.raises(InvalidTransition, match="reached"):
+        modify(after(moved, [fired]), stop_price="130")
+
+
+@pytest.mark.parametrize(
+    "order",
+    [accepted(), accepted(order_type="trailing_stop", price=None, trailing={"rule": "offset", "distance": "5"})],
+)
+def test_only_what_waits_for_a_price_has_a_stop_to_move(order: Order):
+    with pytest.raises(InvalidValue, match="stop"):
+        modify(order, stop_price="120")
 
 
 @pytest.mark.parametrize("order", [submitted(), told(accepted(), report("cancelled"))])

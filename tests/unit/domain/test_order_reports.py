@@ -40,6 +40,16 @@ def modifying(order: Order, quantity: str, reserved: str) -> Order:
     return after(order, request_modify(order, change, request_id=REQUEST, reservation=reservation))
 
 
+def test_modification_of_the_stop_is_proved_by_its_answer_alone():
+    stop = accepted(order_type="stop", price=None, stop_price="110")
+    change = ModifyOrder.model_validate({"stop_price": "120"})
+    order = after(stop, request_modify(stop, change, request_id=REQUEST, reservation=stop.reserved))
+    assert apply_report(order, report("modified", quantity="10")) == [], "the answer to an earlier request"
+    assert types(apply_report(order, fill("T1", "4", quantity_of_order="10"))) == ["partially_filled"]
+    agreed = told(order, report("modified", quantity="10", stop_price="120"))
+    assert (agreed.stop_price, agreed.pending_modify) == (120, None)
+
+
 # --- acceptance and refusal ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("order", [pending(), submitted(), UNKNOWN])
 def test_accepted_is_recorded_once(order):
