@@ -37,7 +37,7 @@ LEASE_SECONDS = 30.0
 
 log = structlog.get_logger()
 
-feed = Feed(FEED, publishes=(AccountBalanceAdjusted, AccountDiverged, PositionUpdated), trades=True)
+feed = Feed(FEED, publishes=(AccountBalanceAdjusted, AccountDiverged, PositionUpdated), trades=True, everywhere=True)
 
 
 class Desks:
@@ -51,7 +51,7 @@ class Desks:
 
     def open(self, account: Mapping[str, Any]) -> None:
         """Open the account's desk once its route is there and nobody else has it; again is harmless."""
-        if account["id"] not in self._keepers:
+        if account["id"] not in self._keepers and self._runtime.shard.has(account["id"]):
             self._keepers[account["id"]] = asyncio.create_task(self._keep(account), name=f"desk {account['id']}")
 
     async def _keep(self, account: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
-from feeds.strategies.instance import Instance, open_instance
+from feeds.strategies.instance import Instance, instruments_of, open_instance
 from patriot.protocols.market import Market
 from patriot.runtime import discovery
 from patriot.runtime.context import RequestContext
@@ -38,7 +38,7 @@ SAVE_SECONDS = 10.0
 
 log = structlog.get_logger()
 
-feed = Feed("strategies")
+feed = Feed("strategies", on_ticks=True)
 
 
 @cache
@@ -59,7 +59,8 @@ class Instances:
     async def look(self) -> None:
         """Start what has become active, pause what is paused, stop what is not; save what they remember."""
         query = Query("strategies", None, {"status": ["running", "paused"]})
-        active = {row["id"]: row for row in await self._context.runtime.store.find(query)}
+        rows = await self._context.runtime.store.find(query)
+        active = {row["id"]: row for row in rows if self._context.runtime.shard.has(instruments_of(row)[0])}
         for identifier, instance in list(self._running.items()):
             if active.get(identifier, {}).get("parameters") != instance.row["parameters"]:
                 await self._stop(identifier)
@@ -84,12 +85,24 @@ class Instances:
         place = partial(place_order, context, row["account_id"], row["name"])
         instance = await open_instance(context, row, strategies()[row["kind"]], place, partial(cancel_order, context))
         self._running[row["id"]] = instance
+        await self._want(instance)
         listen = partial(self._on_market, instance)
         instance.unsubscribe = context.runtime.ticks.subscribe(listen, list(instance.strategy.instruments))
         log.info("strategy started", strategy=row["name"], instruments=list(instance.strategy.instruments))
 
+    async def _want(self, instance: Instance) -> None:
+        """Its other instruments may be another shard's, whose ticks do not come here by themselves."""
+        if self._context.runtime.shard.shards > 1:
+            told = {"subscriber": str(instance.row["id"]), "instruments": instance.strategy.instruments}
+            await self._context.invoke("market-data", "POST", "/subscribe", orjson.dumps(told))
+
     async def _stop(self, identifier: UUID) -> None:
         await self._running.pop(identifier).close()
+
+    def leave(self) -> None:
+        """See nothing more: who goes on starts from what is saved, and from the orders that are open."""
+        for instance in self._running.values():
+            instance.unsubscribe()
 
     async def _save(self) -> None:
         now = self._context.runtime.clock.monotonic()
@@ -147,9 +160,13 @@ async def run(context: RequestContext) -> None:
     """Follow the table of instances for as long as the host lives."""
     instances = Instances(context)
     context.runtime.local[feed.name] = instances
-    while True:
-        await instances.look()
-        await context.runtime.clock.sleep(LOOK_SECONDS)
+    try:
+        while True:
+            await instances.look()
+            await context.runtime.clock.sleep(LOOK_SECONDS)
+    finally:
+        instances.leave()
+        context.runtime.local.pop(feed.name, None)
 
 
 @feed.on(ACCOUNT_EVENTS, PositionUpdated)

@@ -84,13 +84,24 @@ class Instance:
             await self.runner.take_back()
 
 
+def instruments_of(row: Mapping[str, Any]) -> Sequence[str]:
+    """The first one decides which shard runs the strategy."""
+    settings = _parameters(row)
+    names: Sequence[str] = settings.get("instruments") or [settings.get("instrument", "")]
+    return names
+
+
+def _parameters(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    told = row["parameters"]
+    return dict(orjson.loads(told)) if isinstance(told, bytes) else dict(told)
+
+
 async def open_instance(
     context: RequestContext, row: Mapping[str, Any], kind: type[Strategy], place: PlaceOrder, cancel: CancelOrder
 ) -> Instance:
     """Raises the 422 problem for an unknown instrument, ValidationError for parameters that the kind does not take."""
-    settings = orjson.loads(row["parameters"]) if isinstance(row["parameters"], bytes) else dict(row["parameters"])
-    names = settings.pop("instruments", None) or [settings.pop("instrument")]
-    first, *others = [await context.instrument(name) for name in names]
+    first, *others = [await context.instrument(name) for name in instruments_of(row)]
+    settings = {name: value for name, value in _parameters(row).items() if name not in ("instruments", "instrument")}
     strategy = kind(first, kind.Parameters.model_validate(settings), others)
     instance = Instance(context, row, Runner(strategy, place, cancel))
     instance.runner.paused = row["status"] == "paused"

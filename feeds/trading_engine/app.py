@@ -201,7 +201,7 @@ class Engine:
     async def look(self) -> None:
         """Take up what runs and is not in hand."""
         for row in await self._runtime.store.find(Query("algorithms", None, {"status": RUNNING}, limit=10_000)):
-            if row["id"] not in self._desks:
+            if row["id"] not in self._desks and self._runtime.shard.has(row["instrument"]):
                 await self._take(row)
 
     async def _take(self, row: Mapping[str, Any]) -> None:
@@ -265,7 +265,7 @@ async def run(context: RequestContext) -> None:
     try:
         while True:
             if step % LOOK_STEPS == 0:
-                lease = await runtime.leases.acquire(LEASE, LEASE_SECONDS)
+                lease = await runtime.leases.acquire(f"{LEASE}:{runtime.shard}", LEASE_SECONDS)
                 if lease is None and engine is not None:
                     engine.close()
                     engine = None

@@ -70,7 +70,8 @@ class Desk:
         clock = self._runtime.clock
         started = clock.monotonic()
         where = {"status": OPEN, "emulated": EMULATED}
-        rows = await self._runtime.store.find(Query("orders", None, where, limit=ROWS_MAX))
+        found = await self._runtime.store.find(Query("orders", None, where, limit=ROWS_MAX))
+        rows = [row for row in found if self._runtime.shard.has(row["instrument"])]
         for gone in self.watch.ids() - {row["id"] for row in rows}:
             self.watch.drop(gone)
         for row in rows:
@@ -183,7 +184,7 @@ async def run(context: RequestContext) -> None:
     lease: Lease | None = None
     try:
         while True:
-            lease = await runtime.leases.acquire(LEASE, LEASE_SECONDS)
+            lease = await runtime.leases.acquire(f"{LEASE}:{runtime.shard}", LEASE_SECONDS)
             if desk is not None and (lease is None or lease.epoch != desk.lease.epoch):
                 _resigned(context, desk)
                 desk = None
@@ -217,7 +218,7 @@ async def hold(event: OrderEvent, context: Context) -> None:
     if not isinstance(desk, Desk) or (isinstance(event, OrderCreated) and not event.emulated):
         return
     order = (await context.load(ORDER, event.order_id)).found
-    if order.emulated and not order.ended:
+    if order.emulated and not order.ended and context.runtime.shard.has(order.instrument):
         await desk.take(_row(order, context.tenant_id))
 
 

@@ -48,7 +48,7 @@ MOUNTS: Mapping[str, Callable[..., Mount]] = {
 
 log = structlog.get_logger()
 
-feed = Feed("venue", on_ticks=True)
+feed = Feed("venue", on_ticks=True, source=True)
 
 
 class NotOpenYet(Exception):

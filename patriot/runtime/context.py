@@ -37,6 +37,7 @@ from patriot.store.api import (
     Commit,
     IdempotencyRecord,
     Inbox,
+    LeaseCheck,
     Origin,
     Query,
     RecordedEvent,
@@ -89,6 +90,7 @@ class RequestContext:
     caller: str = ""  # the app id of the calling part; empty for a caller from outside
     idempotency: IdempotencyRequest | None = None
     event: CloudEvent | None = None  # the event that is being handled
+    lease: LeaseCheck | None = None  # what a feed's task writes, it writes as the holder of this
 
     # --- who and when ---
     @property
@@ -283,7 +285,7 @@ class RequestContext:
 
     async def write(self, rows: Sequence[Row], inbox: Inbox | None = None) -> None:
         """Write read-model rows, without events."""
-        await self._written(Commit(self.origin, self.now(), rows=rows, inbox=inbox))
+        await self._written(Commit(self.origin, self.now(), rows=rows, inbox=inbox, lease=self.lease))
 
     def _written(self, commit: Commit) -> Awaitable[Sequence[RecordedEvent]]:
         """What the store answers to a commit."""
@@ -302,7 +304,7 @@ class RequestContext:
             quotas_of(states, proposal.maxima),
             proposal.inbox,
             self._record_of(proposal.result),
-            proposal.lease,
+            proposal.lease or self.lease,
             ticket=ticket,
             builds_on=[change.loaded.builds_on for change in proposal.changes if change.loaded.builds_on is not None],
         )

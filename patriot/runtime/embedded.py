@@ -30,7 +30,7 @@ from patriot.runtime.schedules import start_schedules
 from patriot.runtime.secured import SecuredRoute, add_problem_handlers
 from patriot.runtime.settings import Settings
 from patriot.runtime.states import StateCache
-from patriot.runtime.supervision import supervise
+from patriot.runtime.supervision import duties_apart, perform
 from patriot.store.api import PUBLIC_TENANT, Lease, Origin, Store
 from patriot.telemetry.correlation import correlated
 from patriot.telemetry.metrics import metrics
@@ -237,9 +237,8 @@ class Host:
         self.broker.start()
         start_schedules((schedule for part in self.parts.all for schedule in part.schedules), self.runtime)
         self._tasks = [
-            asyncio.create_task(supervise(self.runtime, feed, action), name=f"{feed.name}.{action.__name__}")
-            for feed in self.parts.feeds
-            for action in feed.tasks
+            asyncio.create_task(perform(self.runtime, duty), name=duty.name)
+            for duty in duties_apart(self.parts.feeds, self.runtime.shard)
         ]
 
     async def stop(self) -> None:
@@ -247,7 +246,7 @@ class Host:
 
         The store belongs to the caller.
         """
-        doors = [task for task in self._tasks if task.get_name().startswith(f"{VENUE}.")]
+        doors = [task for task in self._tasks if task.get_name() == VENUE]
         for running in ([*(task for task in self._tasks if task not in doors), *self.runtime.tasks], doors):
             for task in running:
                 task.cancel()

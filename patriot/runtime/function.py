@@ -4,6 +4,7 @@ A Function is stateless: every request carries its runtime, so one import serves
 serve a Dapr sidecar, Knative and the embedded runtime:
 
     GET  /healthz, /dapr/subscribe       health; what this part subscribes to, as Dapr asks for it
+    GET  /healthz/work                   503 while this process stands by: events and calls belong to who leads
     GET  /metrics                        for Prometheus
     POST /events/<topic>/<type>          one CloudEvent; answers SUCCESS, RETRY or DROP (DROP = dead letter, unretried)
     ...  /api/v1/...                     the public routes
@@ -30,6 +31,7 @@ from schemas.topics import DEAD_LETTER_SUFFIX, Topic
 from schemas.types import Message
 
 PUBLIC_PREFIX = "/api/v1"
+WORK_PATH = "/healthz/work"
 OTHER_TYPES = "/events/other"  # a sidecar would bury what no route takes
 
 HandlerType = TypeVar("HandlerType", bound=Handler)
@@ -150,6 +152,7 @@ class Function:
         app.include_router(self.router, prefix=PUBLIC_PREFIX)
         app.include_router(self.internal)
         app.router.routes.append(Route("/healthz", _healthy))
+        app.router.routes.append(Route(WORK_PATH, _works))
         app.router.routes.append(Route("/metrics", metrics_page))
         app.router.routes.append(Route("/dapr/subscribe", self._subscribe))
         app.router.routes.append(Route(OTHER_TYPES, _let_pass, methods=["POST"]))
@@ -194,18 +197,29 @@ class Function:
 class Feed(Function):
     """An always-on part: a Function that also runs tasks for as long as the host lives.
 
+    Of several processes one runs them, by a lease (see `supervision.py`), unless it says otherwise:
+
     `on_ticks`: it meets others on the `ticks` port, so all of these share one process.
+    `source`: it makes ticks and prices, which an embedded process keeps to itself: there each has its own.
+    `everywhere`: every process runs it; it divides its work by leases of its own.
     """
 
     def __init__(
-        self, name: str, *, publishes: Sequence[type[Event]] = (), trades: bool = False, on_ticks: bool = False
+        self,
+        name: str,
+        *,
+        publishes: Sequence[type[Event]] = (),
+        trades: bool = False,
+        on_ticks: bool = False,
+        source: bool = False,
+        everywhere: bool = False,
     ) -> None:
         super().__init__(name, publishes=publishes, trades=trades)
-        self.on_ticks = on_ticks
+        self.on_ticks, self.source, self.everywhere = on_ticks, source, everywhere
         self.tasks: list[Callable[[RequestContext], Awaitable[None]]] = []
 
     def task(self, action: TaskType) -> TaskType:
-        """Run `action(context)` while the host lives; it is started again, with backoff, when it fails."""
+        """Run `action(context)` while this process leads; it is started again, with backoff, when it fails."""
         self.tasks.append(action)
         return action
 
@@ -221,4 +235,11 @@ async def metrics_page(request: Request) -> Response:
 
 
 async def _healthy(_: Request) -> Response:
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+async def _works(request: Request) -> Response:
+    waits_for = (await context_of(request)).runtime.waits_for
+    if waits_for:
+        return JSONResponse({"status": "standing by", "for": sorted(waits_for)}, 503)
     return Response(b'{"status":"ok"}', media_type="application/json")

@@ -15,6 +15,7 @@ from patriot.domain.venue import VenueAdapter
 from patriot.protocols.market import Market
 from patriot.runtime.clock import Clock, Ids
 from patriot.runtime.locks import KeyedLocks
+from patriot.runtime.sharding import Shard
 from patriot.runtime.states import StateCache
 from patriot.store.api import Lease, RecordedEvent, Store
 
@@ -124,7 +125,7 @@ class Ticks(Protocol):
 @dataclass(slots=True)
 class Runtime:
     """The ports of one process, wired by `embedded.py` or `dapr.py`. `venues` maps a route to its adapter;
-    `local` holds what a feed keeps in memory for its own handlers.
+    `local` holds what a feed keeps in memory for its own handlers; `waits_for`, the leases that others hold.
     """
 
     settings: "Settings"
@@ -146,6 +147,11 @@ class Runtime:
     venues: dict[str, VenueAdapter] = field(default_factory=dict)
     local: dict[str, object] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    waits_for: set[str] = field(default_factory=set)
+
+    @property
+    def shard(self) -> Shard:
+        return Shard.of(self.settings.shard)
 
     def spawn(self, job: Coroutine[Any, Any, None], name: str) -> None:
         """Run `job` in the background; a failure is logged. `tasks` holds what still runs."""

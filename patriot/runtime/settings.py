@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from patriot.runtime.sharding import Shard
 
 
 class Settings(BaseSettings):
@@ -23,6 +25,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address of the public edge")
     port: int = Field(8000, ge=0, le=65535, description="port of the public edge; 0 = any free one")
     venue_port: int = Field(8010, ge=0, le=65535, description="port of the built-in venue; 0 = any free one")
+    shard: str = Field("0/1", description="number/of how many: which symbols or accounts are this process's")
     market: Literal["synthetic", "live", "replay"] = Field("synthetic", description="where prices come from")
     execution: Literal["wire", "in_process"] = Field("wire", description="how paper orders reach the built-in venue")
     seed: int = Field(1, description="seed of the synthetic market")
@@ -55,3 +58,8 @@ class Settings(BaseSettings):
     tenant_id: UUID = Field(UUID(int=1), description="the tenant of users who register themselves")
     jwt_issuer: str = "patriot"
     jwt_audience: str = "patriot-api"
+
+    @field_validator("shard")
+    @classmethod
+    def _is_shard(cls, text: str) -> str:
+        return str(Shard.of(text))

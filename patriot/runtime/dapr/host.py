@@ -4,7 +4,7 @@ A function is alone in its process. Feeds that share the `ticks` port share one,
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from patriot.runtime.access import Access
@@ -16,14 +16,14 @@ from patriot.runtime.dapr.ports import DaprInvoker, DaprSecrets, DaprState
 from patriot.runtime.dapr.publisher import DaprPublisher
 from patriot.runtime.dapr.sidecar import Sidecar
 from patriot.runtime.edge import Edge
-from patriot.runtime.embedded import LocalTicks, LoopScheduler, StoreLeases
+from patriot.runtime.embedded import LocalInvoker, LocalTicks, LoopScheduler, StoreLeases
 from patriot.runtime.function import Feed, Function
-from patriot.runtime.ports import Random, Runtime
+from patriot.runtime.ports import Invoker, Random, Response, Runtime
 from patriot.runtime.reference import References
 from patriot.runtime.schedules import start_schedules
 from patriot.runtime.settings import Settings
 from patriot.runtime.states import StateCache
-from patriot.runtime.supervision import supervise
+from patriot.runtime.supervision import duties_together, perform
 from patriot.store.api import Store
 
 
@@ -39,6 +39,26 @@ class Ground:
     random: Random
 
 
+class LocalFirst:
+    """The Invoker port: a part of this process is called here, for its ticks are ours and it may have many replicas."""
+
+    def __init__(self, edges: Mapping[str, Edge], others: Invoker, settings: Settings) -> None:
+        self._edges, self._others = edges, others
+        self._here = LocalInvoker(edges, settings.call_timeout_seconds)
+
+    async def invoke(
+        self,
+        app_id: str,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        invoker = self._here if app_id in self._edges else self._others
+        return await invoker.invoke(app_id, method, path, body, headers=headers)
+
+
 class DaprHost:
     """Wires the ports over `sidecar`. `app` is what the sidecar calls, with `app_token`."""
 
@@ -50,6 +70,8 @@ class DaprHost:
             sidecar.publish, store, clock, settings.broker_queue_max, self._kafka.send if self._kafka else None
         )
         self.scheduler = LoopScheduler(clock)
+        self.edges: dict[str, Edge] = {}
+        invoker = LocalFirst(self.edges, DaprInvoker(sidecar, ids, settings.call_timeout_seconds), settings)
         self.runtime = Runtime(
             settings=settings,
             clock=clock,
@@ -57,7 +79,7 @@ class DaprHost:
             random=ground.random,
             store=store,
             publisher=self.publisher,
-            invoker=BreakingInvoker(DaprInvoker(sidecar, ids, settings.call_timeout_seconds), clock.monotonic),
+            invoker=BreakingInvoker(invoker, clock.monotonic),
             state=DaprState(sidecar),
             secrets=DaprSecrets(sidecar),
             scheduler=self.scheduler,
@@ -67,7 +89,7 @@ class DaprHost:
             references=References(store, clock.monotonic),
             states=StateCache(alone=False),
         )
-        self.edges = {part.name: Edge(part.served, self.runtime, part.name) for part in parts}
+        self.edges.update((part.name, Edge(part.served, self.runtime, part.name)) for part in parts)
         self.app = Door(parts, self.edges, self.runtime, token=app_token)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -75,11 +97,10 @@ class DaprHost:
         """Begin to publish and run the feeds' tasks; the sidecar must be ready."""
         self.publisher.start()
         start_schedules((schedule for part in self.parts for schedule in part.schedules), self.runtime)
+        shard = self.runtime.shard
         self._tasks = [
-            asyncio.create_task(supervise(self.runtime, feed, action), name=f"{feed.name}.{action.__name__}")
-            for feed in self.parts
-            if isinstance(feed, Feed)
-            for action in feed.tasks
+            asyncio.create_task(perform(self.runtime, duty), name=duty.name)
+            for duty in duties_together([part for part in self.parts if isinstance(part, Feed)], shard)
         ]
 
     async def stop(self) -> None:
