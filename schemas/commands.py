@@ -9,15 +9,18 @@ from pydantic import AfterValidator, Field, StrictBool, StrictInt, model_validat
 
 from schemas.types import (
     AccountMode,
+    ComplianceStatus,
     Exchange,
     InstrumentId,
     Message,
     OrderType,
     Positive,
+    RoleName,
     Side,
     Time,
     TimeInForce,
     Trailing,
+    UserStatus,
 )
 
 PRICED: frozenset[OrderType] = frozenset({"limit", "stop_limit", "take_profit_limit"})
@@ -157,6 +160,23 @@ class RegisterUser(Message):
     username: Name
     password: Annotated[str, Field(min_length=12, max_length=256)]
     telegram_id: TelegramId | None = None
+
+
+class CreateUser(Message):
+    """A user made by an administrator, who hands over the password."""
+
+    username: Name
+    password: Annotated[str, Field(min_length=12, max_length=256)]
+    role: RoleName = "user"
+
+
+class ManageUser(Message):
+    """What an administrator changes of a user; what is left out stays. The reason is kept with it."""
+
+    role: RoleName | None = None
+    status: UserStatus | None = None
+    compliance: ComplianceStatus | None = None
+    reason: Annotated[str, Field(min_length=1, max_length=200)] = "asked by an administrator"
 
 
 class ChangeProfile(Message):

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from schemas.types import (
     AccountMode,
+    ComplianceStatus,
     Emulation,
     Exchange,
     InstrumentId,
@@ -21,6 +22,7 @@ from schemas.types import (
     Number,
     OrderType,
     Positive,
+    RoleName,
     Side,
     Time,
     TimeInForce,
@@ -336,7 +338,7 @@ class UserRegistered(Event):
     STREAM = "user"
     user_id: UUID
     username: str
-    role: Literal["user", "fund_manager", "admin"]
+    role: RoleName
     telegram_id: int | None = None
 
 
@@ -346,6 +348,39 @@ class UserProfileChanged(Event):
     user_id: UUID
     telegram_id: int | None = None
     base_currency: str = "USDT"
+
+
+class UserRoleChanged(Event):
+    TYPE = "user.role_changed"
+    STREAM = "user"
+    user_id: UUID
+    role: RoleName
+
+
+class UserDeactivated(Event):
+    """Logs in no more and trades no more; what is open stays, and may be cancelled for the user by a manager."""
+
+    TYPE = "user.deactivated"
+    STREAM = "user"
+    user_id: UUID
+    reason: str
+
+
+class UserReactivated(Event):
+    TYPE = "user.reactivated"
+    STREAM = "user"
+    user_id: UUID
+    reason: str
+
+
+class ComplianceStatusChanged(Event):
+    """What is known of who the user is. Limits (`verified_only`) say what it takes to trade."""
+
+    TYPE = "compliance.status_changed"
+    STREAM = "user"
+    user_id: UUID
+    status: ComplianceStatus
+    reason: str
 
 
 OrderEvents = (

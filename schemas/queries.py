@@ -4,6 +4,7 @@ from uuid import UUID
 
 from schemas.types import (
     AccountMode,
+    ComplianceStatus,
     Emulation,
     Exchange,
     InstrumentId,
@@ -12,10 +13,12 @@ from schemas.types import (
     Number,
     OrderStatus,
     OrderType,
+    RoleName,
     Side,
     Time,
     TimeInForce,
     Trailing,
+    UserStatus,
 )
 
 
@@ -252,8 +255,25 @@ class TokenPair(Message):
 class UserView(Message):
     user_id: UUID
     username: str
-    role: str
+    role: RoleName
     base_currency: str
+    status: UserStatus = "active"
+    compliance: ComplianceStatus = "unverified"
+
+
+class ManagedUserView(Message):
+    """A user as administrators see them."""
+
+    user_id: UUID
+    username: str
+    role: RoleName
+    status: UserStatus
+    compliance: ComplianceStatus
+    since: Time
+
+
+class UserPage(Message):
+    users: tuple[ManagedUserView, ...]
 
 
 class Problem(Message):

@@ -43,6 +43,9 @@ _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 Session = Annotated[str, Field(pattern=f"^{_DAY}(-{_DAY})? {_TIME}-({_TIME}|24:00)$")]
 """When trading is open, in UTC: "mon-fri 08:00-22:00"."""
 
+VerifiedOnly = Literal["live", "all"]
+"""On which accounts only users whose compliance status is verified may open positions: live ones, or all."""
+
 Fraction = Annotated[Positive, Field(le=Decimal(1))]
 Count = Annotated[StrictInt, Field(ge=0, le=100_000)]
 Rate = Annotated[StrictInt, Field(ge=1, le=100_000)]
@@ -76,6 +79,7 @@ class SetLimits(Message):
     maximum_concentration: Positive | None = None
     duplicate_seconds: Rate | None = None
     prevent_self_trade: StrictBool | None = None
+    verified_only: VerifiedOnly | None = None
     reduce_only: StrictBool | None = None
     blocked_instruments: Annotated[tuple[InstrumentId, ...], Field(max_length=1000)] | None = None
     sessions: Annotated[tuple[Session, ...], Field(min_length=1, max_length=20)] | None = None

@@ -43,6 +43,7 @@ class RiskLimitsChanged(LevelEvent):
     """From now on these are all the limits that the authority sets at the level."""
 
     TYPE = "risk.limits_changed"
+    SCHEMA = 2
     authority: Authority
     limits: SetLimits
 

@@ -125,7 +125,7 @@ RISK_EVENTS = Topic(
     3,
     365 * DAY_MS,
     (RiskDenied.TYPE, RiskHalted.TYPE, RiskLimitsChanged.TYPE, RiskResumed.TYPE),
-    ("order-commands", "risk-checks"),
+    ("order-commands", "risk-checks", "user-commands"),
     (),
 )
 RISK_ALERTS = Topic(
@@ -139,7 +139,9 @@ RISK_ALERTS = Topic(
     pubsub="work",
 )
 RISK_METRICS = Topic("risk.metrics", "user_id", 3, 365 * DAY_MS, ("risk.metrics",), ("risk-checks",), ())
-COMPLIANCE_EVENTS = Topic("compliance.events", "user_id", 3, 365 * DAY_MS, (), (), ())
+COMPLIANCE_EVENTS = Topic(
+    "compliance.events", "user_id", 3, 365 * DAY_MS, _types("compliance."), ("user-commands",), ()
+)
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic

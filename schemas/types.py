@@ -28,6 +28,9 @@ OrderStatus = Literal[
 Liquidity = Literal["maker", "taker"]
 Exchange = Literal["BINANCE", "BYBIT", "COINBASE"]
 AccountMode = Literal["paper", "live"]
+RoleName = Literal["user", "fund_manager", "admin"]
+UserStatus = Literal["active", "deactivated"]
+ComplianceStatus = Literal["unverified", "pending", "verified", "rejected"]
 
 MAX_DECIMALS = 18
 LARGEST = Decimal(10) ** MAX_DECIMALS

@@ -86,3 +86,9 @@ def _plain_order(fields: Fields) -> Fields:
 def _stop_stays(fields: Fields) -> Fields:
     """Version 2 adds the stop price; before, it could not be changed."""
     return fields
+
+
+@upcaster("risk.limits_changed", 1)
+def _nobody_must_be_verified(fields: Fields) -> Fields:
+    """Version 2 adds the limit `verified_only`; before it everybody could trade."""
+    return fields

@@ -1,47 +1,109 @@
-"""Register users and change their profiles. Rule: a user's id follows from tenant and name, so a name is taken once."""
+"""Register users, change profiles, manage who may do what. Rule: nobody gives themselves a role.
 
-from uuid import uuid5
+Whoever registers has the role `user`; the other roles are given by an administrator. A deactivated user's level is
+halted in the same commit, so nothing new is sent from that instant; tokens are refused at once where they were given,
+elsewhere when they end (an hour at most).
+"""
 
-from patriot.runtime.aggregates import USER
-from patriot.runtime.decision import Change, Proposal
+from collections.abc import Sequence
+from uuid import UUID
+
+from patriot.domain.account import manage_user, user_view
+from patriot.domain.risk.level import Level, halt, level_id, resume
+from patriot.runtime.aggregates import LEVEL, USER
+from patriot.runtime.decision import Change, Proposal, after
 from patriot.runtime.function import Context, Function
-from patriot.runtime.problem import ProblemError
-from patriot.store.api import Row
-from schemas.commands import ChangeProfile, RegisterUser
-from schemas.events import UserProfileChanged, UserRegistered
+from patriot.runtime.problem import ProblemError, not_found
+from patriot.runtime.users import register as registered
+from patriot.store.api import GuardChange, Row
+from schemas.commands import ChangeProfile, CreateUser, ManageUser, RegisterUser
+from schemas.events import (
+    ComplianceStatusChanged,
+    Event,
+    UserDeactivated,
+    UserProfileChanged,
+    UserReactivated,
+    UserRegistered,
+    UserRoleChanged,
+)
 from schemas.queries import UserView
+from schemas.risk_events import LevelEvent, RiskHalted, RiskResumed
 
-function = Function("user-commands", publishes=(UserRegistered, UserProfileChanged))
+DEACTIVATED = "the user is deactivated"
+
+function = Function(
+    "user-commands",
+    publishes=(
+        UserRegistered,
+        UserProfileChanged,
+        UserRoleChanged,
+        UserDeactivated,
+        UserReactivated,
+        ComplianceStatusChanged,
+        RiskHalted,
+        RiskResumed,
+    ),
+)
 
 
 @function.post("/users", status_code=201, needs=None)
 async def register(command: RegisterUser, context: Context) -> UserView:
     """Create a user with the role `user` in the platform's own tenant."""
-    tenant_id = context.runtime.settings.tenant_id
-    context.enter_tenant(tenant_id)
-    user_id = uuid5(tenant_id, "user:" + command.username.lower())
-    password_hash = await context.runtime.access.passwords.hash(command.password)
+    context.enter_tenant(context.runtime.settings.tenant_id)
+    wanted = CreateUser(username=command.username, password=command.password)
+    return await registered(context, wanted, command.telegram_id)
+
+
+@function.post("/tenant-users", status_code=201, needs="users:manage", idempotent=True)
+async def create(command: CreateUser, context: Context) -> UserView:
+    """Create a user of the administrator's tenant, with any role."""
+    return await registered(context, command)
+
+
+@function.patch("/tenant-users/{user_id}", needs="users:manage", idempotent=True)
+async def manage(user_id: UUID, command: ManageUser, context: Context) -> UserView:
+    """Change role, status or compliance status of a user of the administrator's tenant."""
 
     async def propose() -> Proposal[UserView]:
         loaded = await context.load(USER, user_id)
-        if loaded.version:
-            raise ProblemError(409, "username_taken", "this username is taken", [("username", "must be a new one")])
-        event = UserRegistered(user_id=user_id, username=command.username, role="user", telegram_id=command.telegram_id)
+        if loaded.state is None:
+            raise not_found("user", user_id)
+        change = Change(loaded, manage_user(loaded.state, command, context.user.user_id))
+        ((_, _, user),) = after([change], context.now())
+        assert user is not None
         row = {
             "id": user_id,
-            "telegram_id": command.telegram_id,
-            "username": command.username.lower(),
-            "role": "user",
-            "status": "active",
-            "password_hash": password_hash,
-            "created_at": context.now(),
+            "role": user.role,
+            "status": user.status,
+            "compliance_status": user.compliance,
             "updated_at": context.now(),
-            "stream_version": 1,
+            "stream_version": loaded.version + len(change.events),
         }
-        view = UserView(user_id=user_id, username=command.username, role="user", base_currency="USDT")
-        return Proposal([Change(loaded, [event])], view, rows=[Row("users", row)])
+        level, raised = await _level(user_id, change.events, context)
+        rows, raises = ([Row("users", row)], [raised]) if change.events else ([], [])
+        return Proposal([change, level], user_view(user), rows=rows, raises=raises)
 
-    return await context.decide(propose)
+    answer = await context.decide(propose)
+    if command.role or command.status:
+        context.runtime.access.revoke_user(user_id)  # the next token tells what holds now
+    return answer
+
+
+async def _level(user_id: UUID, events: Sequence[Event], context: Context) -> tuple[Change, GuardChange]:
+    """The user's level: halted with the user; orders judged on what was known of the user fail in their commit."""
+    scope = f"user:{user_id}"
+    loaded = await context.load(LEVEL, level_id(scope))
+    told: list[LevelEvent] = []
+    for event in events:
+        match event:
+            case UserDeactivated():
+                told += halt(loaded.state, scope, "manager", DEACTIVATED, user_id)
+            case UserReactivated() if loaded.state and loaded.state.halts.get("manager") == DEACTIVATED:
+                told += resume(loaded.state, scope, "manager", event.reason, user_id)
+    change = Change(loaded, told)
+    ((_, _, state),) = after([change], context.now())
+    level = state or Level(scope)
+    return change, GuardChange(scope, level.halted, level.settings)
 
 
 @function.patch("/users/me", needs="portfolio:read", idempotent=True)
@@ -56,13 +118,9 @@ async def change_profile(command: ChangeProfile, context: Context) -> UserView:
         event = UserProfileChanged(
             user_id=user_id, telegram_id=command.telegram_id, base_currency=command.base_currency
         )
-        view = UserView(
-            user_id=user_id,
-            username=loaded.state.username,
-            role=loaded.state.role,
-            base_currency=command.base_currency,
-        )
-        return Proposal([Change(loaded, [event])], view)
+        change = Change(loaded, [event])
+        ((_, _, user),) = after([change], context.now())
+        return Proposal([change], user_view(user or loaded.state))
 
     return await context.decide(propose)
 

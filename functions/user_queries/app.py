@@ -1,9 +1,12 @@
 """Read users and their accounts. Rule: everybody sees themselves; nobody's secrets are ever shown."""
 
+from patriot.domain.account import user_view
 from patriot.runtime.aggregates import USER
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import not_found
-from schemas.queries import AccountPage, AccountView, UserView
+from schemas.queries import AccountPage, AccountView, ManagedUserView, UserPage, UserView
+
+USERS_MAX = 10_000
 
 function = Function("user-queries")
 
@@ -15,8 +18,26 @@ async def me(context: Context) -> UserView:
     loaded = await context.load(USER, user_id)
     if loaded.state is None:
         raise not_found("user", user_id)
-    user = loaded.state
-    return UserView(user_id=user_id, username=user.username, role=user.role, base_currency=user.base_currency)
+    return user_view(loaded.state)
+
+
+@function.get("/tenant-users", needs="users:manage")
+async def users(context: Context) -> UserPage:
+    """Everybody of the administrator's tenant, by name."""
+    rows = await context.find("users", {}, ["username"], USERS_MAX)
+    return UserPage(
+        users=tuple(
+            ManagedUserView(
+                user_id=row["id"],
+                username=row["username"],
+                role=row["role"],
+                status=row["status"],
+                compliance=row["compliance_status"] or "unverified",
+                since=row["created_at"],
+            )
+            for row in rows
+        )
+    )
 
 
 @function.get("/accounts", needs="portfolio:read")

@@ -21,6 +21,7 @@ from patriot.cli import (
     strategy,
     trace,
     transfers,
+    users,
     watch,
 )
 from patriot.cli.common import State
@@ -38,6 +39,7 @@ app.add_typer(algorithms.app, name="algo")
 watch.register(app)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(transfers.app, name="account")
+app.add_typer(users.app, name="user")
 reconcile.register(app)
 app.add_typer(strategy.app, name="strategy")
 recordings.register(app)

@@ -27,8 +27,10 @@ from patriot.protocols.errors import ProtocolError
 from patriot.runtime.dapr.components import ComponentsError
 from patriot.runtime.dapr.processes import NotReady, ToolMissing
 from patriot.runtime.demo import Demo
+from patriot.runtime.edge import system_context
 from patriot.runtime.platform import Platform, platform
 from patriot.runtime.settings import Settings
+from patriot.runtime.users import first_admin
 from patriot.security.errors import SecurityError
 from patriot.store.api import StoreError
 from patriot.store.migrate import MigrationRefused
@@ -147,6 +149,7 @@ class Run:
                 demo = await self._prepare(running)
                 self._is_up = True
                 spinner.stop()
+                await self._first_admin(running)
                 self._say(
                     "running", f"patriot runs at {running.url} (API: {running.url}/docs); Ctrl-C stops it",
                     url=running.url, account_id=demo.account_id,
@@ -174,6 +177,14 @@ class Run:
             known = Session(running.url, demo.username, demo.password, demo.account_id)
         save(folder, msgspec.structs.replace(known, url=running.url))
         return demo
+
+    async def _first_admin(self, running: Platform) -> None:
+        admin = await first_admin(system_context(running.host.runtime, "user-commands"))
+        if admin is not None:
+            text = (
+                f"administrator {admin.username!r}, for `patriot user`; the password, shown only now: {admin.password}"
+            )
+            self._say("admin", text, **admin._asdict())
 
     def _spinner(self) -> Status:
         shown = console if console.is_terminal and not self._as_json else Console(quiet=True)

@@ -6,19 +6,24 @@ from decimal import Decimal
 from uuid import UUID
 
 from patriot.domain.errors import InvalidTransition
+from schemas.commands import ManageUser
 from schemas.events import (
     AccountBalanceAdjusted,
     AccountCredentialsRotated,
     AccountDeactivated,
     AccountFunded,
     AccountLinked,
+    ComplianceStatusChanged,
     Event,
     Posting,
+    UserDeactivated,
     UserProfileChanged,
+    UserReactivated,
     UserRegistered,
+    UserRoleChanged,
 )
-from schemas.queries import AccountView
-from schemas.types import AccountMode, Exchange
+from schemas.queries import AccountView, UserView
+from schemas.types import AccountMode, ComplianceStatus, Exchange, RoleName, UserStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,10 @@ class Account:
 class User:
     user_id: UUID
     username: str
-    role: str
+    role: RoleName
     base_currency: str = "USDT"
+    status: UserStatus = "active"
+    compliance: ComplianceStatus = "unverified"
 
 
 def fold_account(account: Account | None, event: Event, _version: int, _when: datetime) -> Account:
@@ -63,8 +70,45 @@ def fold_user(user: User | None, event: Event, _version: int, _when: datetime) -
             raise InvalidTransition(f"{event.TYPE} before user.registered")
         case UserProfileChanged():
             return replace(user, base_currency=event.base_currency)
+        case UserRoleChanged():
+            return replace(user, role=event.role)
+        case UserDeactivated():
+            return replace(user, status="deactivated")
+        case UserReactivated():
+            return replace(user, status="active")
+        case ComplianceStatusChanged():
+            return replace(user, compliance=event.status)
         case _:
             return user
+
+
+def manage_user(user: User, change: ManageUser, by: UUID) -> list[Event]:
+    """What an administrator changes; [] where it is so already.
+
+    Raises InvalidTransition where administrators would lock themselves out: another one must do that.
+    """
+    events: list[Event] = []
+    if change.role not in {None, user.role}:
+        events.append(UserRoleChanged(user_id=user.user_id, role=change.role))
+    if change.status not in {None, user.status}:
+        told = UserDeactivated if change.status == "deactivated" else UserReactivated
+        events.append(told(user_id=user.user_id, reason=change.reason))
+    if events and by == user.user_id:
+        raise InvalidTransition("nobody changes their own role or status; ask another administrator")
+    if change.compliance not in {None, user.compliance}:
+        events.append(ComplianceStatusChanged(user_id=user.user_id, status=change.compliance, reason=change.reason))
+    return events
+
+
+def user_view(user: User) -> UserView:
+    return UserView(
+        user_id=user.user_id,
+        username=user.username,
+        role=user.role,
+        base_currency=user.base_currency,
+        status=user.status,
+        compliance=user.compliance,
+    )
 
 
 def rotate_credentials(account: Account) -> list[Event]:

@@ -61,6 +61,10 @@ class Access:
         """The headers with which `caller` calls `target`, on behalf of `identity`."""
         return {HEADER: self._services[caller].issue(target, self._clock.now(), identity)}
 
+    def revoke_user(self, user_id: UUID) -> None:
+        """Refuse what was issued to the user until now, in this process."""
+        self._users.revoke_user(user_id, self._clock.now())
+
     def issue(self, user_id: UUID, tenant_id: UUID, role: str, token_id: str) -> tuple[str, int]:
         """A user's access token and its life in seconds."""
         identity = Identity.of(user_id, tenant_id, Role(role), token_id)

@@ -272,13 +272,22 @@ async def _with_what_is_asked(facts: RiskContext, context: RequestContext) -> Ri
     """Adds what only some orders are judged on."""
     limits, order = facts.limits, facts.order
     asked: dict[str, Any] = {}
-    if order.reduce_only or limits.reduce_only or limits.blocked_instruments or limits.sessions or limits.need_standing:
+    if order.reduce_only or limits.need_position:
         asked["position_quantity"] = await _position(context, order)
+    if limits.verified_only:
+        asked |= await _compliance(facts, context)
     if limits.need_standing:
         asked["standing"] = await Standings.of(context.runtime).standing(context, order.account_id)
     if limits.prevent_self_trade:
         asked["best_opposite"] = await _best_opposite(context, order)
     return replace(facts, **asked) if asked else facts
+
+
+async def _compliance(facts: RiskContext, context: RequestContext) -> dict[str, Any]:
+    account = await context.account(facts.order.account_id)
+    users = await context.find("users", {"id": facts.user_id}, limit=1)
+    status = users[0]["compliance_status"] if users else None
+    return {"account_mode": account["mode"], "compliance": status or "unverified"}
 
 
 async def _position(context: RequestContext, order: CreateOrder) -> Decimal:

@@ -100,6 +100,10 @@ class UserTokens:
         }
         return jwt.encode(claims, self._keys.private, algorithm=ALGORITHM, headers={"kid": self._keys.current})
 
+    def revoke_user(self, user_id: UUID, now: datetime) -> None:
+        """Refuse what was issued to the user up to `now`."""
+        self._revocations.revoke_user(user_id, now)
+
     def verify(self, token: str, now: datetime) -> Identity:
         """Return who the token proves. Raises a TokenRefused."""
         proven = self._verified.get(token, now)

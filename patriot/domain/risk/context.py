@@ -13,6 +13,7 @@ from patriot.domain.order import Reservation
 from patriot.domain.risk.limits import DEFAULTS, Limits
 from patriot.domain.risk.standing import Standing
 from schemas.commands import CreateOrder
+from schemas.types import AccountMode, ComplianceStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class RiskContext:
     standing: Standing | None = None
     halted: tuple[str, ...] = ()
     leverage: Decimal = Decimal(1)
+    account_mode: AccountMode = "paper"
+    compliance: ComplianceStatus = "unverified"
     user_id: UUID | None = None
     modifies: UUID | None = None
     filled_quantity: Decimal = ZERO

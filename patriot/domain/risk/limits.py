@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
-from schemas.risk_commands import SetLimits, Threshold
+from schemas.risk_commands import SetLimits, Threshold, VerifiedOnly
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -37,10 +37,17 @@ class Limits:
     duplicate_seconds: int | None = None
     prevent_self_trade: bool = False
     reduce_only: bool = False
+    verified_only: VerifiedOnly | None = None
     blocked_instruments: frozenset[str] = frozenset()
     sessions: tuple[tuple[str, ...], ...] = ()
     thresholds: tuple[Threshold, ...] = ()
     version: int = 0
+
+    @property
+    def need_position(self) -> bool:
+        """Whether a rule asks if the order would make the position larger."""
+        asked = self.reduce_only or self.blocked_instruments or self.sessions or self.verified_only
+        return bool(asked) or self.need_standing
 
     @property
     def need_standing(self) -> bool:
@@ -81,6 +88,7 @@ _MERGE: dict[str, Callable[[list[Any]], Any]] = {
     "reduce_only": any,
     "blocked_instruments": _union,
     "sessions": tuple,
+    "verified_only": min,  # "all" comes before "live", and is the stricter
     "thresholds": _all,
 }
 

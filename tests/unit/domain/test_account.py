@@ -6,9 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from patriot.domain.account import Account, User, adjust, fold_account, fold_user, fund
+from patriot.domain.account import Account, User, adjust, fold_account, fold_user, fund, manage_user
 from patriot.domain.errors import InvalidTransition
 from patriot.domain.ledger import check
+from schemas.commands import ManageUser
 from schemas.events import (
     AccountCredentialsRotated,
     AccountDeactivated,
@@ -92,3 +93,32 @@ def test_user_event_before_the_registration_is_refused():
 def test_user_other_events_change_nothing():
     user = User(UUID(int=2), "ada", "user")
     assert fold_user(user, LINKED, 2, NOW) == user
+
+
+ADA = User(UUID(int=2), "ada", "user")
+
+
+def managed(user: User, by: int = 9, **changes: str) -> User:
+    for event in manage_user(user, ManageUser(**changes), UUID(int=by)):
+        user = fold_user(user, event, 2, NOW)
+    return user
+
+
+@pytest.mark.requirement("P1", "P14")
+def test_administrator_changes_role_status_and_compliance():
+    changed = managed(ADA, role="fund_manager", status="deactivated", compliance="verified")
+    assert (changed.role, changed.status, changed.compliance) == ("fund_manager", "deactivated", "verified")
+    assert managed(changed, role="user", status="active", compliance="unverified") == ADA
+
+
+def test_what_is_so_already_leaves_no_event():
+    assert manage_user(ADA, ManageUser(role="user", status="active", compliance="unverified"), UUID(int=9)) == []
+    assert manage_user(ADA, ManageUser(), UUID(int=9)) == []
+
+
+@pytest.mark.requirement("P14")
+@pytest.mark.parametrize("change", [{"role": "admin"}, {"status": "deactivated"}])
+def test_nobody_changes_their_own_role_or_status(change: dict[str, str]):
+    with pytest.raises(InvalidTransition, match="another administrator"):
+        managed(ADA, by=2, **change)
+    assert managed(ADA, by=2, compliance="pending").compliance == "pending"

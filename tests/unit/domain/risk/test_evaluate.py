@@ -41,6 +41,7 @@ CODES = {
     "self_trade",
     "stale_price",
     "trading_hours",
+    "verified_only",
 }
 
 

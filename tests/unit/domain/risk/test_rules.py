@@ -52,6 +52,7 @@ SELF = limited(prevent_self_trade=True)
 TWICE = limited(duplicate_seconds=5)
 BLOCKED = limited(blocked_instruments=frozenset({"BINANCE:BTC/USDT", "BINANCE:BTC/USDT:USDT"}))
 REDUCING = limited(reduce_only=True)
+LIVE_VERIFIED, ALL_VERIFIED = limited(verified_only="live"), limited(verified_only="all")
 
 PASSES: list[tuple[str, RiskContext]] = [
     ("kill_switch", context()),
@@ -136,6 +137,11 @@ PASSES: list[tuple[str, RiskContext]] = [
     ("trading_hours", context()),
     ("trading_hours", context(limits=OPEN)),
     ("trading_hours", long("-10", limits=CLOSED)),
+    ("verified_only", context(account_mode="live")),
+    ("verified_only", context(limits=LIVE_VERIFIED)),
+    ("verified_only", context(limits=LIVE_VERIFIED, account_mode="live", compliance="verified")),
+    ("verified_only", context(limits=ALL_VERIFIED, compliance="verified")),
+    ("verified_only", long("-10", limits=ALL_VERIFIED)),
 ]
 
 FAILS: list[tuple[str, RiskContext, str, str]] = [
@@ -216,6 +222,8 @@ FAILS: list[tuple[str, RiskContext, str, str]] = [
     ("only_reducing", long("-4", limits=REDUCING), "account_id", "may only reduce"),
     ("only_reducing", long("0", limits=REDUCING), "account_id", "may only reduce"),
     ("trading_hours", context(limits=CLOSED), "account_id", "Thu 12:00 UTC; it is open sat-sun 00:00-24:00"),
+    ("verified_only", context(limits=LIVE_VERIFIED, account_mode="live"), "account_id", "you are unverified"),
+    ("verified_only", context(limits=ALL_VERIFIED, compliance="rejected"), "account_id", "you are rejected"),
 ]
 
 

@@ -1,0 +1,75 @@
+"""`patriot user …`: made, listed, managed; a password is shown once and never asked for on the command line."""
+
+import pytest
+
+from patriot.cli.output import NOT_FOUND, REFUSED
+from tests.unit.cli.world import FakeApi, Terminal, problem
+
+USER = {
+    "user_id": "6c55564e-d86e-4f0b-b8e8-a18c09c3df7b",
+    "username": "ada",
+    "role": "user",
+    "status": "active",
+    "compliance": "unverified",
+    "since": "2026-01-01T12:00:00Z",
+}
+PATH = f"/tenant-users/{USER['user_id']}"
+
+
+def test_create_shows_the_password_that_it_made(terminal: Terminal, api: FakeApi) -> None:
+    api.routes["POST /tenant-users"] = (201, USER | {"role": "fund_manager"})
+    shown = terminal.run("user", "create", "ada", "fund_manager").stdout
+    sent = api.body("POST")
+    assert sent["role"] == "fund_manager"
+    assert len(sent["password"]) >= 20
+    assert sent["password"] in shown
+    assert terminal.json("user", "create", "ada")["password"] == api.body("POST")["password"]
+
+
+def test_create_takes_the_password_of_the_environment(
+    terminal: Terminal, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATRIOT_NEW_PASSWORD", "correct horse battery")
+    api.routes["POST /tenant-users"] = (201, USER)
+    shown = terminal.run("user", "create", "ada").output
+    assert api.body("POST")["password"] == "correct horse battery"
+    assert "horse" not in shown
+
+
+def test_list_shows_everybody(terminal: Terminal, api: FakeApi) -> None:
+    api.routes["GET /tenant-users"] = {"users": [USER, USER | {"username": "eve", "status": "deactivated"}]}
+    shown = terminal.run("user", "list").stdout
+    assert "ada" in shown
+    assert "deactivated" in shown
+    assert terminal.json("user", "list")["users"][0] == USER
+
+
+@pytest.mark.parametrize(
+    ("words", "sent"),
+    [
+        (("role", "ADA", "admin"), {"role": "admin"}),
+        (("deactivate", "ada"), {"status": "deactivated"}),
+        (("activate", USER["user_id"]), {"status": "active"}),
+        (("verify", "ada"), {"compliance": "verified"}),
+        (("verify", "ada", "rejected"), {"compliance": "rejected"}),
+    ],
+)
+def test_users_are_managed_by_name_or_id(
+    terminal: Terminal, api: FakeApi, words: tuple[str, ...], sent: dict[str, str]
+) -> None:
+    api.routes["GET /tenant-users"] = {"users": [USER]}
+    api.routes[f"PATCH {PATH}"] = USER
+    terminal.run("user", *words, "--reason", "audit")
+    assert api.body("PATCH") == sent | {"reason": "audit"}
+
+
+def test_unknown_user_and_missing_permission_are_told(terminal: Terminal, api: FakeApi) -> None:
+    api.routes["GET /tenant-users"] = {"users": [USER]}
+    assert "patriot user list" in terminal.run("user", "role", "bob", "admin", code=NOT_FOUND).output
+    api.routes["GET /tenant-users"] = (403, problem(403, "forbidden", "needs users:manage"))
+    assert "users:manage" in terminal.run("user", "list", code=REFUSED).output
+
+
+def test_me_tells_role_and_compliance(terminal: Terminal, api: FakeApi) -> None:
+    api.routes["GET /users/me"] = USER | {"base_currency": "USDT"}
+    assert "ada: user, active, compliance unverified" in terminal.run("user", "me").stdout
