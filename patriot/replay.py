@@ -12,12 +12,13 @@ import asyncio
 import hashlib
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID, uuid5
 
 import orjson
@@ -27,6 +28,7 @@ from patriot.domain.listing import well_known
 from patriot.domain.money import ZERO
 from patriot.protocols.codec import Codec, find_codecs
 from patriot.protocols.errors import RecordingError
+from patriot.protocols.events import Event
 from patriot.protocols.market import Market
 from patriot.protocols.recording import Frame, read_recording
 from patriot.runtime import discovery
@@ -48,6 +50,7 @@ PEEK_FRAMES = 200
 SETTLE = timedelta(seconds=2)
 SETUP = timedelta(seconds=30)  # virtual time before the recording begins: accounts are opened in it
 QUIET_TURNS = 20
+MARKET = get_args(Market)
 _WORD = re.compile(rb"[A-Z0-9_]{5,}")
 
 Progress = Callable[[int], None]
@@ -119,27 +122,24 @@ class Source:
 
     def __iter__(self) -> Iterator[tuple[datetime, Sequence[Market]]]:
         """(when received, what it says) per frame that says anything about the market."""
-        for frame in self._all():
+        feed, ours = self._codec.feed, self._ours
+        for frame in chain(self._head, self._frames):
             self.frames += 1
-            if frame.kind == "control" or not self._ours(frame):
-                continue
-            events = self._decode(frame)
-            messages = [event for event in events if isinstance(event, Market)]
+            if frame.kind == "ws":
+                events = feed(frame.payload) if frame.source.endswith(ours) else ()
+            else:
+                events = self._snapshot(frame)
+            messages = [event for event in events if isinstance(event, MARKET)]
             if messages:
                 yield _time(frame), messages
 
-    def _ours(self, frame: Frame) -> bool:
-        """A recording may hold several markets of one exchange; Bybit tells them by the address only."""
-        return self._kind.venue != "BYBIT" or frame.kind == "rest" or frame.source.endswith(f"/{self._market}")
+    @property
+    def _ours(self) -> str:
+        """How addresses end: a recording may hold several markets of one exchange; Bybit tells them by that only."""
+        return f"/{self._market}" if self._kind.venue == "BYBIT" else ""
 
-    def _all(self) -> Iterator[Frame]:
-        yield from self._head
-        yield from self._frames
-
-    def _decode(self, frame: Frame) -> Sequence[Any]:
-        if frame.kind == "ws":
-            return self._codec.feed(frame.payload)
-        if b'"bids"' not in frame.payload[:2000]:
+    def _snapshot(self, frame: Frame) -> Sequence[Event]:
+        if frame.kind == "control" or b'"bids"' not in frame.payload[:2000]:
             return ()
         return self._codec.snapshot(self._instrument_of(frame), frame.payload)
 
@@ -198,15 +198,15 @@ class Session:
 
     async def settle(self) -> None:
         """Give way until nothing moves any more; what sleeps in virtual time goes on sleeping."""
-        runtime, broker = self.host.runtime, self.host.broker
+        runtime, broker, ready = self.host.runtime, self.host.broker, _ready()
         quiet, seen = 0, -1
         while quiet < QUIET_TURNS:
             await asyncio.sleep(0)
+            if not (ready or broker.pending or runtime.tasks):
+                return
             moved = broker.deliveries + len(runtime.tasks)
             quiet = 0 if moved != seen else quiet + 1
             seen = moved
-            if quiet > 3 and not broker.pending and not runtime.tasks:
-                return
 
     async def _pass(self, duration: timedelta) -> None:
         """Let virtual time pass, waking every sleeper at its time."""
@@ -273,6 +273,11 @@ class Session:
             started_at=self._started_at,
             ended_at=self.clock.now(),
         )
+
+
+def _ready() -> Collection[object]:
+    """What the loop runs next. asyncio has no word for it, and to wait some turns for news costs several times more."""
+    return asyncio.get_running_loop()._ready  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001
 
 
 def _host(plan: ReplayPlan, clock: VirtualClock, store: MemoryStore) -> Host:
