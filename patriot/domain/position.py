@@ -16,8 +16,8 @@ for a short the opposite. A spot position is the net quantity traded: it goes be
 it was funded with. A spot fee kept in the base asset lowers it, so that what was bought can be sold completely.
 
 Average cost depends on the order of the fills, and they may be told in another than they were made in. A late one takes
-its place among the recent fills (by the venue's time, then trade id): its event carries what it changes of the profit
-of those after it, so that the books become those of the venue.
+its place among the recent fills (by the venue's time, then trade id, the maker first where one trades with himself):
+its event carries what it changes of the profit of those after it, so that the books become those of the venue.
 
 Initial margin = |entry value| / leverage for derivatives, nothing for spot.
 """
@@ -36,7 +36,7 @@ from patriot.domain.instrument import Instrument
 from patriot.domain.ledger import transfer
 from patriot.domain.money import AMOUNT_MAX, ZERO, exact, rounded
 from schemas.events import Filled, Hold, PositionUpdated, Posting
-from schemas.types import Side
+from schemas.types import Liquidity, Side
 
 _POSITIONS = UUID("5d0c4d5c-6f6e-5a0e-9a0b-2f6a1c1f7b10")
 
@@ -65,6 +65,7 @@ class Booked(NamedTuple):
 
     time: datetime
     trade_id: str
+    liquidity: Liquidity
     signed: Decimal
     price: Decimal
     after: Standing | None
@@ -167,7 +168,7 @@ class _Step:
 
 def _book(position: Position, fill: Filled, signed: Decimal, instrument: Instrument) -> _Step:
     """Let the fill take its place: those after it are booked anew."""
-    place = _place(position, fill.venue_time, fill.trade_id)
+    place = _place(position, fill)
     if place == len(position.recent):
         return _step(position.standing, signed, fill.price, instrument)
     standing, first = _standing_before(position, place)
@@ -180,20 +181,20 @@ def _book(position: Position, fill: Filled, signed: Decimal, instrument: Instrum
     return _Step(standing.quantity, standing.entry_value, value, standing.realised_pnl - position.realised_pnl)
 
 
-def _place(position: Position, time: datetime | None, trade_id: str) -> int:
+def _place(position: Position, fill: Filled | PositionUpdated) -> int:
     """Where a fill belongs among the recent ones: at their end, unless it is older and all before it are known."""
     end = place = len(position.recent)
-    if time is None:
+    if fill.venue_time is None:
         return end
-    order = _order(time, trade_id)
-    while place and _order(*position.recent[place - 1][:2]) > order:
+    order = _order(fill.venue_time, fill.trade_id, fill.liquidity)
+    while place and _order(*position.recent[place - 1][:3]) > order:
         place -= 1
     return place if place or position.version == end else end
 
 
-def _order(time: datetime, trade_id: str) -> tuple[datetime, int]:
+def _order(time: datetime, trade_id: str, liquidity: Liquidity) -> tuple[datetime, int, bool]:
     """Venues number the trades of one instrument in their order, or not at all."""
-    return time, int(trade_id) if trade_id.isdecimal() else 0
+    return time, int(trade_id) if trade_id.isdecimal() else 0, liquidity == "taker"
 
 
 def _standing_before(position: Position, place: int) -> tuple[Standing, int]:
@@ -206,9 +207,10 @@ def _standing_before(position: Position, place: int) -> tuple[Standing, int]:
 
 
 def _booked(position: Position, event: PositionUpdated) -> tuple[Booked, ...]:
-    place, last = _place(position, event.venue_time, event.trade_id), position.recent[-1:]
+    place, last = _place(position, event), position.recent[-1:]
     time = event.venue_time or (last[0].time if last else _UNTOLD)
-    fill = Booked(time, event.trade_id, event.quantity - position.quantity, event.price, None)
+    signed = event.quantity - position.quantity
+    fill = Booked(time, event.trade_id, event.liquidity, signed, event.price, None)
     later = [one._replace(after=None) for one in position.recent[place:]]
     fills = (*position.recent[:place], fill, *later)
     standing = Standing(event.quantity, event.entry_value, event.total_realised_pnl)

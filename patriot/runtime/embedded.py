@@ -213,7 +213,7 @@ class Host:
             self.edges[part.name] = Edge(part.served, self.runtime, part.name)
             newest = {subscription.path for subscription in part.subscriptions if subscription.newest}
             self.broker.subscribe(part.name, part.dapr_subscriptions(), shows=part.shows, newest=newest)
-        plain = [route for part in parts.all for route in part.plain_routes()]
+        plain = [route for part in parts.all for route in part.plain_routes]
         self.public = Edge(Direct(public_app(parts), plain), self.runtime, "gateway")
         self.broker.waiting_clients = lambda: self.public.active
         self._tasks: list[asyncio.Task[None]] = []

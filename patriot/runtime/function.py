@@ -135,17 +135,20 @@ class Function:
             self._app = self._build()
         return self._app
 
-    @property
+    @cached_property
     def served(self) -> ASGIApp:
         """`app`, with the short way to deliveries and plain routes in front of it."""
         deliveries = ((route.path, route, deliver) for route, deliver in self._deliveries())
-        return Direct(self.app, [*self.plain_routes(), *deliveries])
+        return Direct(self.app, [*self.plain_routes, *deliveries])
 
-    def plain_routes(self) -> Iterator[tuple[str, Route, Endpoint]]:
+    @cached_property
+    def plain_routes(self) -> Sequence[tuple[str, Route, Endpoint]]:
         """The public routes that may be called the short way, under their whole path."""
-        for route in self.router.routes:
-            if isinstance(route, SecuredRoute) and plain_handler(route) is not None:
-                yield PUBLIC_PREFIX + route.path, route, route.get_route_handler()
+        return [
+            (PUBLIC_PREFIX + route.path, route, route.get_route_handler())
+            for route in self.router.routes
+            if isinstance(route, SecuredRoute) and plain_handler(route) is not None
+        ]
 
     def _build(self) -> FastAPI:
         app = FastAPI(title=self.name, docs_url=None, redoc_url=None, redirect_slashes=False)

@@ -12,6 +12,7 @@ import orjson
 from patriot.runtime import asgi
 from patriot.runtime.clock import Ids
 from patriot.runtime.ports import Response
+from patriot.runtime.secured import TRANSIENT
 from tests.simulation.market import Market
 from tests.simulation.process import Process
 from tests.simulation.watch import Watch
@@ -104,7 +105,7 @@ class Clients:
     async def _insist(self, call: Call) -> Response:
         while True:
             answer = await self._attempt(call)
-            if answer is not None and answer.status < 500 and answer.status != 429:
+            if answer is not None and _final(answer):
                 return answer
             await asyncio.sleep(0.1 + self._rng.random())
 
@@ -113,10 +114,14 @@ class Clients:
         if not self._processes:
             return None
         process = self._rng.choice(list(self._processes.values()))
-        task = process.start(_request(process, call))
-        await asyncio.wait([task])
-        failed = task.cancelled() or task.exception() is not None
-        return None if failed else task.result()
+        answer: Response | None = await process.answer(_request(process, call))
+        return answer
+
+
+def _final(answer: Response) -> bool:
+    if answer.status >= 500 or answer.status == 429:
+        return False
+    return answer.status < 400 or orjson.loads(answer.body)["code"] not in TRANSIENT
 
 
 def _request(process: Process, call: Call) -> Awaitable[Response]:

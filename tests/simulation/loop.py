@@ -4,8 +4,11 @@ Rule: nothing outside the process reaches it (no sockets, no threads, no system 
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -17,27 +20,69 @@ class Stuck(Exception):
     """Everybody waits for something that no timer will ever bring: a deadlock."""
 
 
-class SimulationLoop(asyncio.BaseEventLoop):
-    """asyncio's own scheduling on a virtual clock. It is its own selector: `select` is where a real loop sleeps."""
+class Job(asyncio.TimerHandle):
+    """A callback that waits for its turn. Lighter than asyncio's own: nobody debugs a million of them."""
 
-    def __init__(self) -> None:
+    __slots__ = ()
+
+    def __init__(self, callback: Callable[..., object], arguments: Any, context: Context | None, when: float) -> None:
+        self._callback: Any = callback
+        self._args: Any = arguments
+        self._context = context if context is not None else copy_context()
+        self._when = when
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback = self._args = None
+
+
+class SimulationLoop(asyncio.BaseEventLoop):
+    """asyncio's tasks and futures on a virtual clock: first come, first served; timers when nobody else can run."""
+
+    def __init__(self, seconds: float) -> None:
         super().__init__()
-        self._seconds = 0.0
-        self._selector = self
-        self._clock_resolution = 1e-9
+        self._seconds = seconds
+        self._jobs: deque[Job] = deque()
+        self._timers: list[tuple[float, int, Job]] = []
+        self._timers_set = 0
         self.set_exception_handler(_ignore)
 
     def time(self) -> float:
         return self._seconds
 
-    def select(self, timeout: float | None) -> tuple[()]:
-        if timeout is None:
-            raise Stuck
-        self._seconds += timeout
-        return ()
+    def call_soon(self, callback: Any, *arguments: Any, context: Context | None = None) -> Job:
+        job = Job(callback, arguments, context, self._seconds)
+        self._jobs.append(job)
+        return job
 
-    def _process_events(self, event_list: object) -> None:
-        """There are no sockets."""
+    def call_at(self, when: float, callback: Any, *arguments: Any, context: Context | None = None) -> Job:
+        job = Job(callback, arguments, context, when)
+        self._timers_set += 1
+        heappush(self._timers, (when, self._timers_set, job))
+        return job
+
+    def call_later(self, delay: float, callback: Any, *arguments: Any, context: Context | None = None) -> Job:
+        return self.call_at(self._seconds + delay, callback, *arguments, context=context)
+
+    def _run_once(self) -> None:
+        jobs = self._jobs
+        if not jobs:
+            self._wait()
+        while jobs and not self._stopping:
+            job = jobs.popleft()
+            if not job._cancelled:
+                job._run()
+
+    def _wait(self) -> None:
+        """Go to the time of the next timer."""
+        while self._timers:
+            when, _, job = heappop(self._timers)
+            if not job._cancelled:
+                self._seconds = max(self._seconds, when)
+                self._jobs.append(job)
+                return
+        raise Stuck
 
     def _write_to_self(self) -> None:
         """There are no threads to wake this one."""
@@ -60,9 +105,9 @@ class LoopClock:
         await asyncio.sleep(seconds)
 
 
-def simulate(main: Coroutine[Any, Any, Result]) -> Result:
-    """Run `main` to its end in virtual time."""
-    loop = SimulationLoop()
+def simulate(main: Coroutine[Any, Any, Result], seconds: float = 0.0) -> Result:
+    """Run `main` to its end in virtual time that begins at `seconds`."""
+    loop = SimulationLoop(seconds)
     try:
         return loop.run_until_complete(main)
     finally:

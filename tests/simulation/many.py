@@ -10,7 +10,7 @@ from multiprocessing import get_context
 
 import structlog
 
-from tests.simulation.world import Result, play
+from tests.simulation.world import Result, opened, play
 
 CHUNK = 10
 
@@ -19,8 +19,9 @@ Bug = Callable[[], AbstractContextManager[object]]
 
 def run(seed: int, orders: int = 3, bug: Bug = nullcontext) -> Result:
     """Play one seed to its end; with a `bug` planted, if one is given."""
+    beginning = opened()
     with bug():
-        return play(seed, orders)
+        return play(seed, orders, beginning)
 
 
 def run_many(seeds: Sequence[int], orders: int = 3, *, fresh: bool = False) -> Iterator[Result]:

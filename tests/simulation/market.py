@@ -1,15 +1,16 @@
-"""The other side of every trade: a maker who quotes both instruments, and moves far enough to reach what rests."""
+"""The other side of every trade: quotes for both instruments, which move far enough to reach what rests."""
 
 import random
 from decimal import Decimal
 
 from feeds.venue.exchange import Exchange
-from feeds.venue.orders import NewOrder, OrderType, Side
+from patriot.domain.instrument import Instrument
+from patriot.protocols.market import BookSnapshot, Level
 from patriot.runtime.embedded import Host
 from tests.support.host import PERPETUAL, SPOT, set_price
 
 INSTRUMENTS = (PERPETUAL, SPOT)
-LEVELS = 3
+LEVELS = (1, 2, 3)
 LEVEL_TICKS = 20
 MOVE_SECONDS = 1.0
 START_PRICE = Decimal(60000)
@@ -18,7 +19,6 @@ START_PRICE = Decimal(60000)
 class Market:
     def __init__(self, exchange: Exchange, rng: random.Random) -> None:
         self._exchange, self._rng = exchange, rng
-        self._maker = exchange.open_account("maker", unlimited=True)
         self._quote(START_PRICE)
 
     def move(self) -> None:
@@ -31,15 +31,15 @@ class Market:
             await set_price(host, instrument.id, str(self.middle - away), str(self.middle + away))
 
     def _quote(self, middle: Decimal) -> None:
-        self._exchange.cancel_all(self._maker)
+        """Everything anew, what was traded away too."""
         self.middle = middle
         for instrument in INSTRUMENTS:
-            for level in range(1, LEVELS + 1):
-                away = level * instrument.tick_size * LEVEL_TICKS
-                self._rest(instrument.id, Side.BUY, middle - away)
-                self._rest(instrument.id, Side.SELL, middle + away)
+            bids, asks = self._levels(instrument, -1), self._levels(instrument, 1)
+            self._exchange.external_book(BookSnapshot(instrument.id, bids, asks, 0, 0))
 
-    def _rest(self, instrument_id: str, side: Side, price: Decimal) -> None:
-        quantity = Decimal(self._rng.choice(("0.004", "0.011", "0.03")))
-        order = NewOrder(instrument_id=instrument_id, side=side, type=OrderType.LIMIT, quantity=quantity, price=price)
-        self._exchange.create(self._maker, order)
+    def _levels(self, instrument: Instrument, side: int) -> list[Level]:
+        prices = (self.middle + side * level * LEVEL_TICKS * instrument.tick_size for level in LEVELS)
+        return [(instrument.price_units(price), self._size(instrument)) for price in prices]
+
+    def _size(self, instrument: Instrument) -> int:
+        return instrument.quantity_units(Decimal(self._rng.choice(("0.004", "0.011", "0.03"))))

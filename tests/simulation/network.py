@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from patriot.runtime.cloudevent import CloudEvent, from_recorded
-from patriot.runtime.delivery import Verdict
 from patriot.store.api import RecordedEvent
 from schemas.topics import TOPIC_OF, TOPICS, Topic
 from tests.simulation.odds import Dice
@@ -76,7 +75,7 @@ class Network:
             listeners = [process for process in self._processes() if consumer in process.hears]
             if listeners and not self._dice.happens(self._dice.odds.lost):
                 process = self._dice.rng.choice(listeners)
-                status = await self._handed(process, consumer, path, message)
+                status = await process.answer(process.deliver(consumer, path, message))
                 if status == "DROP":
                     self.refused.append(f"{consumer} refused {message.type}")
                     return
@@ -84,9 +83,3 @@ class Network:
                     return
             await asyncio.sleep(AGAIN_SECONDS)
         self.refused.append(f"{consumer} never took {message.type}")
-
-    async def _handed(self, process: "Process", consumer: str, path: str, message: CloudEvent) -> Verdict:
-        task = process.start(process.deliver(consumer, path, message))
-        await asyncio.wait([task])
-        failed = task.cancelled() or task.exception() is not None
-        return "RETRY" if failed else task.result()

@@ -24,7 +24,8 @@ from patriot.store.memory import MemoryStore
 from tests.simulation.network import Network
 from tests.simulation.odds import Dice
 
-FEEDS = ("relay", "account-data")
+FUNCTIONS = discovery.functions()
+FEEDS = [feed for feed in discovery.feeds() if feed.name in {"relay", "account-data"}]
 SETTINGS = Settings(execution="in_process", delivery_concurrency=4)
 
 
@@ -68,7 +69,7 @@ class MortalStore:
         return partial(self._call, getattr(self._store, name))
 
     async def _call(self, method: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any) -> Any:
-        await self._arrive()
+        self._reach()
         result = await method(*arguments, **named)
         await self._dice.pause()
         self._life.check()
@@ -77,6 +78,9 @@ class MortalStore:
     async def _arrive(self) -> None:
         self._life.check()
         await self._dice.pause()
+        self._reach()
+
+    def _reach(self) -> None:
         self._life.check()
         if self._dice.happens(self._dice.odds.store_fails):
             raise StoreUnavailable("the connection is gone")
@@ -173,11 +177,10 @@ class Process:
         sent: Callable[[str, str], None],
     ) -> None:
         self.life = Life()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}  # in order: a set's order hangs on addresses
         self.store: Any = MortalStore(store, self.life, dice)
-        feeds = [feed for feed in discovery.feeds() if feed.name in FEEDS and not number]
         self.host = Host(
-            Parts(discovery.functions(), feeds),
+            Parts(FUNCTIONS, [] if number else FEEDS),
             settings=SETTINGS,
             store=self.store,
             access=access,
@@ -203,9 +206,16 @@ class Process:
     def start(self, job: Any) -> asyncio.Task[Any]:
         """Run something that dies with the process."""
         task = asyncio.get_running_loop().create_task(job)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
         return task
+
+    async def answer(self, job: Any) -> Any:
+        """What the job returns; None where it failed or the process died."""
+        try:
+            return await self.start(job)
+        except (Exception, Dead, asyncio.CancelledError):  # noqa: BLE001 - who asked from outside hears nothing more
+            return None
 
     async def kill(self) -> None:
         self.life.over = True

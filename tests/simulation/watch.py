@@ -39,9 +39,11 @@ class WatchedStore(MemoryStore):
     def __init__(self, clock: Callable[[], datetime], saw: Callable[[RecordedEvent], None]) -> None:
         super().__init__(clock)
         self._saw = saw
+        self.commits: list[Commit] = []
 
     def _append(self, commit: Commit) -> Sequence[RecordedEvent]:
         events = super()._append(commit)
+        self.commits.append(commit)
         for event in events:
             self._saw(event)
         return events

@@ -6,14 +6,13 @@ What survives every crash: database, broker, venue, clients.
 import asyncio
 import random
 import traceback
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cache, partial
-from typing import Any
+from functools import cache
 from unittest.mock import patch
 from uuid import UUID
 
-from argon2 import PasswordHasher
 from fastapi import FastAPI
 
 from feeds.venue.halls import Halls, PaperVenue
@@ -21,15 +20,14 @@ from patriot.runtime import discovery
 from patriot.runtime.access import Access
 from patriot.runtime.clock import SeededIds
 from patriot.runtime.embedded import Parts, public_app
-from patriot.runtime.function import Function
 from patriot.security.keys import KeyRing
-from patriot.security.passwords import Passwords
+from patriot.store.api import Commit
 from tests.simulation.clients import FUNDS, Clients, Trader
 from tests.simulation.loop import LoopClock, simulate
 from tests.simulation.market import MOVE_SECONDS, Market
 from tests.simulation.network import Network
 from tests.simulation.odds import Dice, Odds, RandomFaults, drawn
-from tests.simulation.process import Process
+from tests.simulation.process import FEEDS, FUNCTIONS, Process
 from tests.simulation.rest import check_account, check_rebuild, check_store
 from tests.simulation.watch import Watch, WatchedStore
 from tests.support.host import PERPETUAL, SPOT, TENANT, define
@@ -39,9 +37,10 @@ LOOK_SECONDS = 0.5
 CALM = Odds(1, 0.0, 0.0, 0.0, 0.0, 0.0, float("inf"), 0.002)
 
 PARTS = (*discovery.functions(), *discovery.feeds())
-PLAIN_ROUTES = Function.plain_routes
 RING = KeyRing.generate()
-HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+CLOCK = LoopClock()
+ACCESS = Access(RING, CLOCK, issuer="patriot", audience="patriot-api", app_ids=[part.name for part in PARTS])
+TRADERS_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +57,32 @@ class Result:
     seconds: float  # of virtual time
 
 
-def play(seed: int, orders: int) -> Result:
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What was there before the first order, and is the same for all seeds: accounts with money."""
+
+    commits: Sequence[Commit]
+    traders: Sequence[Trader]
+    seconds: float
+
+
+@cache
+def opened() -> Beginning:
+    """The platform itself has opened and funded these accounts, once."""
+    world = World(0, Beginning((), (), 0.0))
+    with patch("patriot.runtime.embedded.public_app", _public_app):
+        return simulate(world.open())
+
+
+def play(seed: int, orders: int, beginning: Beginning) -> Result:
     """Play one seed to its end. What the platform raises is a problem like any other."""
-    with (
-        patch("patriot.runtime.access.Passwords", partial(Passwords, HASHER)),
-        patch("patriot.runtime.embedded.public_app", _public_app),
-        patch.object(Function, "plain_routes", _plain_routes),
-    ):
-        world = World(seed)
+    world = World(seed, beginning)
+    with patch("patriot.runtime.embedded.public_app", _public_app):
         try:
-            simulate(world.play(orders))
+            simulate(world.play(orders), beginning.seconds)
         except Exception as error:  # noqa: BLE001 - whatever it is, the seed and the others' results shall be told
             world.watch.problems += traceback.format_exception(error)[-3:]
-        return world.result()
+    return world.result()
 
 
 @cache
@@ -83,36 +95,30 @@ def _public_app(parts: Parts) -> FastAPI:
     return _public_app_of(tuple(part.name for part in parts.all))
 
 
-@cache
-def _plain_routes(part: Function) -> list[Any]:
-    return list(PLAIN_ROUTES(part))
-
-
 class World:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, beginning: Beginning) -> None:
         self.seed = seed
+        self.beginning = beginning
         self.rng = random.Random(seed)
         self.odds = drawn(self.rng)
         self.dice = Dice(self.rng, CALM)
-        self.clock = LoopClock()
         self.ids = SeededIds(self.rng.getrandbits(64))
         self.faults = RandomFaults(self.dice)
         self.halls = Halls({"BINANCE": [PERPETUAL, SPOT]}, self._now_ms, None, self.faults)
         self.exchange = self.halls["BINANCE"]
         self.venue = PaperVenue(self.halls)
+        self.market = Market(self.exchange, self.rng)
         self.watch = Watch(self.exchange)
-        self.store = WatchedStore(self.clock.now, self.watch.saw)
-        app_ids = [part.name for part in PARTS]
-        self.access = Access(RING, self.clock, issuer="patriot", audience="patriot-api", app_ids=app_ids)
+        self.store = WatchedStore(CLOCK.now, self.watch.saw)
         self.processes: dict[int, Process] = {}
         self.network = Network(self.dice, lambda: list(self.processes.values()))
         self.inside = self.odds.processes == 1 and self.rng.random() < 0.5  # the broker of the embedded runtime
         self.crashes = 0
         self.seconds = 0.0
-        self.traders: list[Trader] = []
+        self.traders = beginning.traders[: self.rng.choice((1, TRADERS_MAX))]
 
     def _now_ms(self) -> int:
-        return int(self.clock.now().timestamp() * 1000)
+        return int(CLOCK.now().timestamp() * 1000)
 
     async def play(self, orders: int) -> None:
         await self._begin()
@@ -125,7 +131,7 @@ class World:
         await self._settle("after the faults")
         moving.cancel()
         await self._finish()
-        self.seconds = self.clock.monotonic()
+        self.seconds = CLOCK.monotonic()
         for process in self.processes.values():
             await process.kill()
 
@@ -142,18 +148,33 @@ class World:
         )
 
     # --- the beginning ---
-    async def _begin(self) -> None:
+    async def open(self) -> Beginning:
+        """Open accounts while nothing goes wrong, and come to rest."""
         await define(self.store, PERPETUAL, SPOT)
-        self.market = Market(self.exchange, self.rng)
+        await self._start(1)  # without feeds, which would compare the accounts with the venue's half way
+        self._connect()
+        traders = [await self.clients.open_account(self._token()) for _ in range(TRADERS_MAX)]
+        await self._settle("at the beginning")
+        await self.processes[1].kill()
+        assert not self.watch.problems, self.watch.problems
+        commits = [replace(commit, publish=False) for commit in self.store.commits]  # everybody has heard of them
+        return Beginning(commits, traders, CLOCK.monotonic())
+
+    def _token(self) -> str:
+        return ACCESS.issue(self.ids.uuid(), TENANT, "user", str(self.ids.uuid()))[0]
+
+    async def _begin(self) -> None:
+        for commit in self.beginning.commits:
+            await self.store.commit(commit)
+        for trader in self.traders:
+            self._fund(UUID(trader.account_id))
         for number in range(self.odds.processes):
             await self._start(number)
-        self.network.subscribe(self.processes[0].host.parts.all)
+        self._connect()
+
+    def _connect(self) -> None:
+        self.network.subscribe((*FUNCTIONS, *FEEDS))
         self.clients = Clients(self.processes, self.watch, self.market, self.ids, self.rng)
-        for _ in range(self.rng.choice((1, 2))):
-            token, _ = self.access.issue(self.ids.uuid(), TENANT, "user", str(self.ids.uuid()))
-            trader = await self.clients.open_account(token)
-            self._fund(UUID(trader.account_id))
-            self.traders.append(trader)
 
     def _fund(self, account_id: UUID) -> None:
         """At the venue too."""
@@ -166,8 +187,8 @@ class World:
             number,
             store=self.store,
             venue=self.venue,
-            access=self.access,
-            clock=self.clock,
+            access=ACCESS,
+            clock=CLOCK,
             ids=self.ids,
             dice=self.dice,
             network=None if self.inside else self.network,
@@ -217,12 +238,12 @@ class World:
         await check_store(self.store, self.watch)
         for trader in self.traders:
             await check_account(self.store, self.exchange, trader.account_id, self.watch)
-        await check_rebuild(self.store, self.clock.now(), self.watch)
+        await check_rebuild(self.store, CLOCK.now(), self.watch)
 
     async def _settle(self, when: str) -> None:
-        deadline = self.clock.monotonic() + SETTLE_SECONDS
+        deadline = CLOCK.monotonic() + SETTLE_SECONDS
         while self.watch.unsettled or not self._quiet():
-            if self.clock.monotonic() > deadline:
+            if CLOCK.monotonic() > deadline:
                 self.watch.problems.append(f"not settled {when}: {self._restless()}")
                 return
             await asyncio.sleep(LOOK_SECONDS)

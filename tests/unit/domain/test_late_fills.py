@@ -113,3 +113,13 @@ def test_late_fills_among_many_need_only_what_is_kept():
     late, _ = booked("linear", told)
     in_order, _ = booked("linear", fills)
     assert figures(late) == figures(in_order)
+
+
+def test_who_trades_with_himself_is_booked_as_maker_first():
+    opening, taker = fill((0, "buy", "4", "105", "0")), fill((9, "buy", "2", "100", "0"))
+    maker = taker.model_copy(update={"liquidity": "maker"})
+    traded, told = instrument("linear"), [("buy", opening), ("buy", taker), ("sell", maker)]
+    position = Position(ACCOUNT, traded.id)
+    for side, one in told:
+        position = fold(position, apply_fill(position, one, side=side, instrument=traded), position.version + 1, NOW)
+    assert position.standing == (Decimal(4), Decimal(410), Decimal(-10))
