@@ -1,4 +1,6 @@
-"""`patriot accounts …`: list, link, fund, deactivate. Rule: a credential is never an argument, others could read it."""
+"""`patriot account …`: list, link, rotate, fund, deactivate. Rule: a credential is never an argument, others could read
+it. What moves money stands beside it, in `transfers.py`.
+"""
 
 import os
 import uuid
@@ -13,7 +15,9 @@ from patriot.cli.figures import money
 from patriot.cli.output import done, show
 from patriot.cli.tables import Column, is_wide, plain_text, table
 
-app = typer.Typer(help="List, link, fund and deactivate exchange accounts.", no_args_is_help=True)
+app = typer.Typer(help="Exchange accounts: list, link, fund, withdraw, transfer, deactivate.", no_args_is_help=True)
+
+Named = Annotated[str, typer.Argument(help="Account id or its beginning.")]
 
 COLUMNS = (
     Column("account id", lambda account: account["account_id"]),
@@ -28,7 +32,7 @@ def list_accounts(context: typer.Context, as_json: Json = False) -> None:
     """Your accounts."""
     state = state_of(context, as_json)
     page = state.client().call("GET", "/accounts")
-    empty = "none; open a paper account: patriot accounts link BINANCE"
+    empty = "none; open a paper account: patriot account link BINANCE"
     show(page, as_json=state.as_json, text=table(COLUMNS, page["accounts"], empty=empty))
 
 
@@ -42,13 +46,20 @@ def link(
     """Open a paper account at the built-in venue, or link one of a real exchange."""
     state = state_of(context, as_json)
     body = {"exchange": exchange.upper(), "label": label, "mode": "live" if live else "paper"}
-    if live:
-        body["api_key"] = os.environ.get("PATRIOT_API_KEY") or typer.prompt("API key", err=True)
-        secret = os.environ.get("PATRIOT_API_SECRET")
-        body["api_secret"] = secret or typer.prompt("API secret", hide_input=True, err=True)
+    body |= _credentials() if live else {}
     account = state.client().call("POST", "/accounts", body, Idempotency_Key=str(uuid.uuid4()))
     text = f"{account['mode']} account {account['label']!r} at {account['exchange']}: {account['account_id']}"
     show(account, as_json=state.as_json, text=done(text))
+
+
+def rotate(context: typer.Context, account: Named, as_json: Json = False) -> None:
+    """Take another key of a live account; it is asked for, or PATRIOT_API_KEY and PATRIOT_API_SECRET."""
+    state = state_of(context, as_json)
+    client = state.client()
+    path = f"/accounts/{lookup.account_id(client, account)}/credentials"
+    rotated = client.call("POST", path, _credentials(), Idempotency_Key=str(uuid.uuid4()))
+    text = f"account {rotated['label']!r} has another key; its connections open anew"
+    show(rotated, as_json=state.as_json, text=done(text))
 
 
 def fund(
@@ -73,7 +84,7 @@ def fund(
 
 def deactivate(
     context: typer.Context,
-    account: Annotated[str, typer.Argument(help="Account id or its beginning.")],
+    account: Named,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -87,5 +98,13 @@ def deactivate(
     show(ended, as_json=state.as_json, text=done(f"account {ended['label']!r} trades no more"))
 
 
-for name, command in (("list", list_accounts), ("link", link), ("fund", fund), ("deactivate", deactivate)):
-    app.command(name)(command)
+def _credentials() -> dict[str, str]:
+    """From the environment, else asked for."""
+    key = os.environ.get("PATRIOT_API_KEY") or typer.prompt("API key", err=True)
+    secret = os.environ.get("PATRIOT_API_SECRET") or typer.prompt("API secret", hide_input=True, err=True)
+    return {"api_key": key, "api_secret": secret}
+
+
+app.command("list")(list_accounts)
+for command in (link, rotate, fund, deactivate):
+    app.command()(command)

@@ -53,7 +53,7 @@ def account_id(client: Client, text: str | None) -> str:
         return _only(client, "account", text, [account["account_id"] for account in accounts])
     active = [account["account_id"] for account in accounts if account["active"]]
     if not active:
-        hint = "you have no account; open a paper account: patriot accounts link BINANCE"
+        hint = "you have no account; open a paper account: patriot account link BINANCE"
         fail(hint, NOT_FOUND, as_json=client.as_json)
     if len(active) > 1:
         fail("you have several accounts; choose one with --account", USAGE, active, as_json=client.as_json)

@@ -7,7 +7,6 @@ import typer
 
 from patriot import __version__
 from patriot.cli import (
-    accounts,
     algorithms,
     backups,
     operate,
@@ -37,8 +36,7 @@ app.add_typer(orders.app, name="order")
 order_lists.register(app)
 app.add_typer(algorithms.app, name="algo")
 watch.register(app)
-app.add_typer(accounts.app, name="accounts")
-app.add_typer(transfers.app, name="account")
+transfers.register(app)
 app.add_typer(users.app, name="user")
 reconcile.register(app)
 app.add_typer(strategy.app, name="strategy")

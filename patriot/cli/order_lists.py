@@ -1,7 +1,7 @@
 """`patriot order …` for several orders: bracket, oco, oto, lists, cancel-all; and `patriot close`."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -33,16 +33,15 @@ def bracket(
     as_json: Json = False,
 ) -> None:
     """An entry with its exits: they take what the entry fills, and one cancels the other."""
-    state = state_of(context, as_json)
-    client = state.client()
-    make = _maker(client, instrument, account)
-    other = _other(side)
-    exits = [make(other, quantity, stop_price=stop_loss, exit_=True)] if stop_loss and not trail else []
-    exits += [make(other, quantity, stop_price=stop_loss, trail=trail, exit_=True)] if trail else []
-    exits += [make(other, quantity, price=take_profit, exit_=True)] if take_profit else []
-    if not exits:
-        fail("give --stop-loss, --take-profit or --trail", USAGE, as_json=state.as_json)
-    _create(state, client, "bracket", [make(side, quantity, price=price), *exits], key)
+    draft = _Draft(context, instrument, quantity, account, as_json=as_json)
+    draft.add(side, price=price)
+    if stop_loss or trail:
+        draft.add(_other(side), stop_price=stop_loss, trail=trail, exits=True)
+    if take_profit:
+        draft.add(_other(side), price=take_profit, exits=True)
+    if len(draft.orders) == 1:
+        fail("give --stop-loss, --take-profit or --trail", USAGE, as_json=draft.state.as_json)
+    draft.create("bracket", key)
 
 
 def oco(
@@ -58,14 +57,10 @@ def oco(
     as_json: Json = False,
 ) -> None:
     """A limit order and a stop: one cancels the other."""
-    state = state_of(context, as_json)
-    client = state.client()
-    make = _maker(client, instrument, account)
-    orders = [
-        make(side, quantity, price=price, exit_=reduce_only),
-        make(side, quantity, stop_price=stop_price, exit_=reduce_only),
-    ]
-    _create(state, client, "oco", orders, key)
+    draft = _Draft(context, instrument, quantity, account, as_json=as_json)
+    draft.add(side, price=price, exits=reduce_only)
+    draft.add(side, stop_price=stop_price, exits=reduce_only)
+    draft.create("oco", key)
 
 
 def oto(
@@ -81,12 +76,10 @@ def oto(
     as_json: Json = False,
 ) -> None:
     """A limit order that waits for another to be filled: one triggers the other."""
-    state = state_of(context, as_json)
-    client = state.client()
-    make = _maker(client, instrument, account)
-    closes = then_side.lower() != side.lower()
-    orders = [make(side, quantity, price=price), make(then_side, quantity, price=then_price, exit_=closes)]
-    _create(state, client, "oto", orders, key)
+    draft = _Draft(context, instrument, quantity, account, as_json=as_json)
+    draft.add(side, price=price)
+    draft.add(then_side, price=then_price, exits=then_side.lower() != side.lower())
+    draft.create("oto", key)
 
 
 def list_of(
@@ -130,36 +123,46 @@ def close(
     _report(state, client.call("POST", "/positions/close", _scope(client, account, instrument), **_fresh()), "closing")
 
 
-def _maker(client: Client, instrument: str, account: str | None) -> Any:
-    """Makes the bodies of the orders of one list."""
-    named = {"account_id": lookup.account_id(client, account), "instrument": instrument.upper()}
-    derivative = instrument.count(":") > SPOT_COLONS
+class _Draft:
+    """The orders of one list, all of one quantity, before it is asked for."""
 
-    def make(
+    def __init__(
+        self, context: typer.Context, instrument: str, quantity: str, account: str | None, *, as_json: bool
+    ) -> None:
+        self.state = state_of(context, as_json)
+        self._client = self.state.client()
+        account_id = lookup.account_id(self._client, account)
+        self._shared = {"account_id": account_id, "instrument": instrument.upper(), "quantity": quantity}
+        self._derivative = instrument.count(":") > SPOT_COLONS
+        self.orders: list[Mapping[str, Any]] = []
+
+    def add(
+        self,
         side: str,
-        quantity: str,
         *,
         price: str | None = None,
         stop_price: str | None = None,
         trail: str | None = None,
-        exit_: bool = False,
-    ) -> dict[str, Any]:
+        exits: bool = False,
+    ) -> None:
         order_type = "trailing_stop" if trail else "stop" if stop_price else "limit" if price else "market"
-        order: dict[str, Any] = {"side": side.lower(), "quantity": quantity, "price": price, "stop_price": stop_price}
-        order |= {"order_type": order_type, "trailing": trailing_of(trail) if trail else None}
-        return {**named, **order, "reduce_only": exit_ and derivative}
+        order: dict[str, Any] = {
+            "side": side.lower(),
+            "order_type": order_type,
+            "price": price,
+            "stop_price": stop_price,
+        }
+        order |= {"trailing": trailing_of(trail) if trail else None}
+        self.orders.append({**self._shared, **order, "reduce_only": exits and self._derivative})
 
-    return make
+    def create(self, kind: str, key: str | None) -> None:
+        body = {"kind": kind, "orders": self.orders}
+        made = self._client.call("POST", "/order-lists", body, Idempotency_Key=key or str(uuid.uuid4()))
+        _show_list(self.state, self._client, made["list_id"])
 
 
 def _other(side: str) -> str:
     return "sell" if side.lower() == "buy" else "buy"
-
-
-def _create(state: State, client: Client, kind: str, orders: Sequence[Mapping[str, Any]], key: str | None) -> None:
-    body = {"kind": kind, "orders": orders}
-    made = client.call("POST", "/order-lists", body, Idempotency_Key=key or str(uuid.uuid4()))
-    _show_list(state, client, made["list_id"])
 
 
 def _show_list(state: State, client: Client, list_id: str) -> None:

@@ -82,11 +82,7 @@ def kill(
     as_json: Json = False,
 ) -> None:
     """Kill switch: stop every new order below a level. Cancels pass."""
-    state = state_of(context, as_json)
-    client = state.client()
-    path = _path("halts", _named(client, level, account), manager=manager)
-    found = client.call("POST", path, {"reason": reason}, Idempotency_Key=str(uuid.uuid4()))
-    show(found, as_json=state.as_json, text=done(f"trading is halted: {found['scope']}"))
+    _switch(context, "POST", level, account, reason, manager=manager, as_json=as_json)
 
 
 def resume(
@@ -98,12 +94,20 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Let trading go on below a level."""
+    _switch(context, "DELETE", level, account, reason, manager=manager, as_json=as_json)
+
+
+def _switch(
+    context: typer.Context, method: str, level: str, account: str | None, reason: str, *, manager: bool, as_json: bool
+) -> None:
     state = state_of(context, as_json)
     client = state.client()
-    path = _path("halts", _named(client, level, account), manager=manager) + f"?reason={quote(reason)}"
-    found = client.call("DELETE", path, Idempotency_Key=str(uuid.uuid4()))
-    still = ", ".join(f"by the {who}: {why}" for who, why in found["halts"].items())
-    text = f"{found['scope']} is still halted {still}" if still else f"trading goes on: {found['scope']}"
+    path = _path("halts", _named(client, level, account), manager=manager)
+    body, query = ({"reason": reason}, "") if method == "POST" else (None, f"?reason={quote(reason)}")
+    found = client.call(method, path + query, body, Idempotency_Key=str(uuid.uuid4()))
+    by = ", ".join(f"by the {who}: {why}" for who, why in found["halts"].items())
+    still = "still " if method == "DELETE" else ""
+    text = f"{found['scope']} is {still}halted {by}" if by else f"trading goes on: {found['scope']}"
     show(found, as_json=state.as_json, text=done(text))
 
 

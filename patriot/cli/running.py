@@ -59,7 +59,7 @@ def up(state: State, given: Mapping[str, Any], seconds: float | None, *, plain: 
     try:
         with only_one(settings.data_dir), _logs(settings, on_screen=on_screen) as set_log_level:
             require_free(settings.host, settings.port, "PATRIOT_PORT")
-            if settings.execution == "wire":
+            if settings.execution == "wire" and not settings.venue_at:
                 require_free("127.0.0.1", settings.venue_port, "PATRIOT_VENUE_PORT")
             opened = _opened(settings, broker)
             run = Run(settings, opened, set_log_level, as_json=state.as_json, on_screen=on_screen)

@@ -1,4 +1,4 @@
-"""`patriot account …`: money in, out and between accounts. Rule: each command may be repeated with the same key."""
+"""`patriot account …`: money out and between accounts. Rule: each command may be repeated with the same key."""
 
 import uuid
 from typing import Annotated, Any
@@ -6,13 +6,12 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from patriot.cli import accounts, lookup
+from patriot.cli import lookup
+from patriot.cli.accounts import app
 from patriot.cli.common import Account, Json, state_of
 from patriot.cli.figures import money
 from patriot.cli.output import done, show
 from patriot.cli.tables import Column, amount, plain_text, table, time_of
-
-app = typer.Typer(help="Deposit, withdraw, transfer; approve what leaves.", no_args_is_help=True)
 
 STYLES = {"arrived": "green", "rejected": "red", "returned": "red", "requested": "yellow"}
 COLUMNS = (
@@ -116,9 +115,10 @@ def _state(row: Any) -> str:
     return f"{row['approvals']} of {row['approvals_needed']} approvals"
 
 
-app.command("deposit")(accounts.fund)
-for name, command in (
-    ("withdraw", withdraw), ("transfer", transfer), ("approve", approve), ("reject", reject), ("take-back", take_back),
-    ("transfers", transfers), ("pending", pending),
-):  # fmt: skip
-    app.command(name)(command)
+app.command("take-back")(take_back)
+for command in (withdraw, transfer, approve, reject, transfers, pending):
+    app.command()(command)
+
+
+def register(main: typer.Typer) -> None:
+    main.add_typer(app, name="account")

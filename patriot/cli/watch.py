@@ -77,7 +77,7 @@ def portfolio_view(data: Mapping[str, Any]) -> Group:
     held = [position for position in data["positions"] if position["quantity"] != "0" or is_wide()]
     return Group(
         equity,
-        table((*several, *BALANCES), data["balances"], "\nbalances", "none; `patriot accounts fund USDT 100000`"),
+        table((*several, *BALANCES), data["balances"], "\nbalances", "none; `patriot account fund USDT 100000`"),
         table((*several, *POSITIONS), held, "\npositions"),
     )
 

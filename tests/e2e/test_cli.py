@@ -117,7 +117,7 @@ def trade_on_the_first_day(installation: Installation) -> None:
     assert installation.run("order", "cancel", "last", "--wait", "20")["status"] == "cancelled"
     assert len(installation.run("trades")["trades"]) >= 2
     assert PERPETUAL in {row["instrument"] for row in installation.run("portfolio")["positions"]}
-    assert installation.run("accounts", "list")["accounts"][0]["mode"] == "paper"
+    assert installation.run("account", "list")["accounts"][0]["mode"] == "paper"
     assert installation.run("order", "show", "00000000-0000-0000-0000-000000000000", code=4)["error"]
     assert "already runs" in installation.run("up", code=1)["error"]
     assert "already runs" in installation.run("rebuild", code=1)["error"]

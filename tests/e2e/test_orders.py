@@ -43,10 +43,10 @@ class Trader:
         self._folder, self.instrument = folder, instrument
         self.is_spot = instrument.count(":") == 1
         name = f"{instrument.replace(':', ' ').replace('/', ' ')} {label}"
-        linked = self.command("accounts", "link", instrument.partition(":")[0], "--label", name)
+        linked = self.command("account", "link", instrument.partition(":")[0], "--label", name)
         self.account = str(linked["account_id"])
         for asset, amount in (("USDT", "10000000"), ("BTC", "100")):
-            self.run("accounts", "fund", asset, amount)
+            self.run("account", "fund", asset, amount)
 
     def command(self, *words: str, codes: tuple[int, ...] = (0,)) -> Any:
         result = CliRunner().invoke(app, ["--json", "--data-dir", str(self._folder / "data"), *words])

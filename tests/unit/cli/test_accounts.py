@@ -1,4 +1,4 @@
-"""`patriot accounts …`: paper accounts in a line; keys of real ones never on the command line."""
+"""`patriot account …`: paper accounts in a line; keys of real ones never on the command line."""
 
 import pytest
 
@@ -8,24 +8,24 @@ from tests.unit.cli.world import ACCOUNT, FakeApi, Terminal, account, problem
 
 def test_list_shows_whole_ids(terminal: Terminal, api: FakeApi) -> None:
     api.routes["GET /accounts"] = {"accounts": [account(), account(active=False)]}
-    shown = terminal.run("accounts", "list").stdout
+    shown = terminal.run("account", "list").stdout
     assert ACCOUNT in shown
     assert "deactivated" in shown
-    assert terminal.json("accounts", "list")["accounts"][0] == account()
+    assert terminal.json("account", "list")["accounts"][0] == account()
     api.routes["GET /accounts"] = {"accounts": []}
-    assert "patriot accounts link" in terminal.run("accounts", "list").stdout
+    assert "patriot account link" in terminal.run("account", "list").stdout
 
 
 def test_link_opens_a_paper_account(terminal: Terminal, api: FakeApi) -> None:
     api.routes["POST /accounts"] = (201, account(label="second"))
-    assert ACCOUNT in terminal.run("accounts", "link", "binance", "--label", "second").stdout
+    assert ACCOUNT in terminal.run("account", "link", "binance", "--label", "second").stdout
     assert api.body("POST") == {"exchange": "BINANCE", "label": "second", "mode": "paper"}
-    assert terminal.json("accounts", "link", "BYBIT")["label"] == "second"
+    assert terminal.json("account", "link", "BYBIT")["label"] == "second"
 
 
 def test_link_of_a_live_account_asks_for_the_key_and_hides_the_secret(terminal: Terminal, api: FakeApi) -> None:
     api.routes["POST /accounts"] = (201, account(mode="live"))
-    result = terminal.run("accounts", "link", "BINANCE", "--live", answers="the-key-1\nthe-secret-1\n")
+    result = terminal.run("account", "link", "BINANCE", "--live", answers="the-key-1\nthe-secret-1\n")
     assert api.body("POST")["api_secret"] == "the-secret-1"
     assert "the-secret-1" not in result.output
     assert "API" not in result.stdout
@@ -37,29 +37,37 @@ def test_link_of_a_live_account_takes_the_key_from_the_environment(
     monkeypatch.setenv("PATRIOT_API_KEY", "key-of-env")
     monkeypatch.setenv("PATRIOT_API_SECRET", "secret-of-env")
     api.routes["POST /accounts"] = (201, account(mode="live"))
-    terminal.run("accounts", "link", "BINANCE", "--live")
+    terminal.run("account", "link", "BINANCE", "--live")
     assert (api.body("POST")["api_key"], api.body("POST")["api_secret"]) == ("key-of-env", "secret-of-env")
 
 
 def test_fund_tells_what_was_put_where(terminal: Terminal, api: FakeApi) -> None:
     api.routes[f"POST /accounts/{ACCOUNT}/funds"] = (201, account())
-    shown = terminal.run("accounts", "fund", "usdt", "1000.5", "--key", "k-1").stdout
+    shown = terminal.run("account", "fund", "usdt", "1000.5", "--key", "k-1").stdout
     assert "1,000.50 USDT put into 'demo'" in shown
     assert api.body("POST") == {"asset": "USDT", "amount": "1000.5"}
     assert api.sent("POST")[-1].headers["idempotency-key"] == "k-1"
-    assert terminal.json("accounts", "fund", "USDT", "5")["amount"] == "5"
+    assert terminal.json("account", "fund", "USDT", "5")["amount"] == "5"
 
 
 @pytest.mark.parametrize("amount", ["abc", "-1", "1e400", "NaN"])
 def test_fund_with_a_bad_amount_is_refused_by_the_platform(terminal: Terminal, api: FakeApi, amount: str) -> None:
     api.routes[f"POST /accounts/{ACCOUNT}/funds"] = (422, problem(422, "invalid_request", "amount", "amount"))
-    terminal.run("accounts", "fund", "USDT", "--", amount, code=REFUSED)
+    terminal.run("account", "fund", "USDT", "--", amount, code=REFUSED)
 
 
 def test_deactivate_asks_first(terminal: Terminal, api: FakeApi) -> None:
     api.routes[f"DELETE /accounts/{ACCOUNT}"] = account(active=False)
-    terminal.run("accounts", "deactivate", ACCOUNT, code=REFUSED, answers="n\n")
+    terminal.run("account", "deactivate", ACCOUNT, code=REFUSED, answers="n\n")
     assert not api.sent("DELETE")
-    assert "trades no more" in terminal.run("accounts", "deactivate", ACCOUNT, answers="y\n").stdout
-    assert "trades no more" in terminal.run("accounts", "deactivate", ACCOUNT, "--yes").stdout
+    assert "trades no more" in terminal.run("account", "deactivate", ACCOUNT, answers="y\n").stdout
+    assert "trades no more" in terminal.run("account", "deactivate", ACCOUNT, "--yes").stdout
     assert len(api.sent("DELETE")) == 2
+
+
+def test_rotate_asks_for_the_new_key_and_hides_the_secret(terminal: Terminal, api: FakeApi) -> None:
+    api.routes["GET /accounts"] = {"accounts": [account(mode="live")]}
+    api.routes[f"POST /accounts/{ACCOUNT}/credentials"] = account(mode="live")
+    result = terminal.run("account", "rotate", ACCOUNT[:8], answers="the-key-2\nthe-secret-2\n")
+    assert api.body("POST") == {"api_key": "the-key-2", "api_secret": "the-secret-2"}
+    assert "the-secret-2" not in result.output

@@ -34,7 +34,7 @@ def free_ports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_version_and_help(terminal: Terminal) -> None:
     assert terminal.run("--version").stdout == f"patriot {__version__}\n"
-    for name in ("up", "order", "portfolio", "prices", "trades", "events", "accounts", "rebuild", "doctor", "replay"):
+    for name in ("up", "order", "portfolio", "prices", "trades", "events", "account", "rebuild", "doctor", "replay"):
         assert name in terminal.run("--help").stdout
     terminal.run("fly", code=USAGE)
 

@@ -129,7 +129,7 @@ def test_create_chooses_the_only_account_or_asks(terminal: Terminal, one_order: 
     terminal.log_in(account_id="")
     words = ("order", "create", PERPETUAL, "buy", "0.01", "59000")
     one_order.routes["GET /accounts"] = {"accounts": []}
-    assert "patriot accounts link" in terminal.run(*words, code=NOT_FOUND).stderr
+    assert "patriot account link" in terminal.run(*words, code=NOT_FOUND).stderr
     other = account(account_id=OTHER_ORDER)
     one_order.routes["GET /accounts"] = {"accounts": [account(), other]}
     assert "choose one with --account" in terminal.run(*words, code=USAGE).stderr

@@ -54,7 +54,7 @@ def test_kill_and_resume_take_the_route_of_the_level(
     terminal: Terminal, api: FakeApi, words: tuple[str, ...], path: str
 ) -> None:
     api.routes["POST /risk/.*"], api.routes["DELETE /risk/.*"] = HALTED, LEVEL
-    assert "trading is halted" in terminal.run("kill", *words, "--reason", "odd").stdout
+    assert "is halted by the manager: odd orders" in terminal.run("kill", *words, "--reason", "odd").stdout
     assert api.body("POST") == {"reason": "odd"}
     assert "trading goes on" in terminal.run("resume", *words).stdout
     for method in ("POST", "DELETE"):

@@ -61,10 +61,3 @@ def test_lists_fit_the_terminal(ready, word: str, path: str) -> None:
     shown = terminal.run("account", word).stdout
     assert "1 of 2 approvals" in shown
     assert "returned" in shown
-
-
-def test_deposit_is_the_same_as_fund(ready: tuple[Terminal, FakeApi]) -> None:
-    terminal, api = ready
-    account = {"account_id": ACCOUNT, "exchange": "BINANCE", "mode": "paper", "label": "main", "active": True}
-    api.routes[f"POST /accounts/{ACCOUNT}/funds"] = (201, account)
-    assert "5.00 USDT put into" in terminal.run("account", "deposit", "USDT", "5").stdout

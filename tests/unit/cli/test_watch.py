@@ -62,7 +62,7 @@ def test_portfolio_without_prices_or_money_says_so(terminal: Terminal, api: Fake
     api.routes["GET /portfolio"] = portfolio(equity=None, balances=[], positions=flat)
     shown = terminal.run("portfolio").stdout
     assert "equity unknown: a price is missing" in shown
-    assert "patriot accounts fund" in shown
+    assert "patriot account fund" in shown
     assert PERPETUAL not in shown
 
 
