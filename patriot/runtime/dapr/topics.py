@@ -7,7 +7,9 @@ Redis       nothing: the first message or reader makes the stream
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from patriot.runtime.dapr.documents import read
 from schemas.topics import DEAD_LETTER_SUFFIX, TOPICS, Topic
 
 REPLICAS, IN_SYNC = 3, 2
-CALL_SECONDS_MAX = 30
+CALL_SECONDS_MAX = 10
 DEAD_LETTER_DAYS = 90
 """Dead letters wait for a person."""
 
@@ -99,13 +101,22 @@ def _place(metadata: Sequence[Mapping[str, Any]], setting: str, environment: Map
     return place
 
 
+def _server(place: str) -> str:
+    """Host and port, without the credentials."""
+    return place.rpartition("@")[2].rpartition("//")[2]
+
+
 # --- Kafka ---
+def _kafka(place: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": place, "log_level": 2})  # what fails is raised anyway
+
+
 async def _make_kafka(place: str, topics: Sequence[Wanted]) -> None:
     await asyncio.to_thread(_make_kafka_topics, place, topics)
 
 
 def _make_kafka_topics(place: str, topics: Sequence[Wanted]) -> None:
-    client = AdminClient({"bootstrap.servers": place})
+    client = _kafka(place)
     try:
         cluster = client.list_topics(timeout=CALL_SECONDS_MAX)
         replicas = min(REPLICAS, len(cluster.brokers))
@@ -117,7 +128,7 @@ def _make_kafka_topics(place: str, topics: Sequence[Wanted]) -> None:
         for future in client.create_topics(new).values() if new else ():
             future.result(CALL_SECONDS_MAX)
     except KafkaException as error:
-        raise TopicsWrong(f"Kafka at {place}: {error}") from error
+        raise TopicsWrong(f"Kafka at {place}: {error.args[0].str()}") from error
 
 
 def _kafka_settings(topic: Wanted, replicas: int) -> dict[str, str]:
@@ -133,7 +144,7 @@ async def _check_kafka(place: str, topics: Sequence[Wanted]) -> list[str]:
 
 
 def _check_kafka_topics(place: str, topics: Sequence[Wanted]) -> list[str]:
-    client = AdminClient({"bootstrap.servers": place})
+    client = _kafka(place)
     try:
         known = client.list_topics(timeout=CALL_SECONDS_MAX).topics
         found = [f"Kafka: no topic {topic.name}" for topic in topics if topic.name not in known]
@@ -142,7 +153,7 @@ def _check_kafka_topics(place: str, topics: Sequence[Wanted]) -> list[str]:
         told = client.describe_configs(asked) if asked else {}
         settings = {one.name: future.result(CALL_SECONDS_MAX) for one, future in told.items()}
     except KafkaException as error:
-        raise TopicsWrong(f"Kafka at {place}: {error}") from error
+        raise TopicsWrong(f"Kafka at {place}: {error.args[0].str()}") from error
     for topic in there:
         if (has := len(known[topic.name].partitions)) != topic.partitions:
             found.append(f"Kafka: {topic.name} has {has} partitions, not {topic.partitions}")
@@ -156,15 +167,25 @@ def _value(settings: Mapping[str, Any], name: str) -> str:
 
 
 # --- NATS ---
-async def _make_nats(place: str, topics: Sequence[Wanted]) -> None:
+async def _nats(place: str) -> Any:
+    """A connection, or an answer at once: the client's own way is to try for minutes, with a stack trace each time."""
     import nats
     from nats.errors import Error
+
+    async def quiet(_: Exception) -> None:
+        """The last error is raised anyway."""
+
+    once = {"allow_reconnect": False, "max_reconnect_attempts": 1, "reconnect_time_wait": 0.1}
+    try:
+        return await nats.connect(place, connect_timeout=CALL_SECONDS_MAX, error_cb=quiet, **once)
+    except (Error, OSError, TimeoutError) as error:
+        raise TopicsWrong(f"NATS at {_server(place)}: {error}") from error
+
+
+async def _make_nats(place: str, topics: Sequence[Wanted]) -> None:
     from nats.js.api import StorageType, StreamConfig
 
-    try:
-        client = await nats.connect(place, connect_timeout=CALL_SECONDS_MAX)
-    except (Error, OSError) as error:
-        raise TopicsWrong(f"NATS at {place}: {error}") from error
+    client = await _nats(place)
     try:
         for topic in topics:
             config = StreamConfig(
@@ -176,13 +197,7 @@ async def _make_nats(place: str, topics: Sequence[Wanted]) -> None:
 
 
 async def _check_nats(place: str, topics: Sequence[Wanted]) -> list[str]:
-    import nats
-    from nats.errors import Error
-
-    try:
-        client = await nats.connect(place, connect_timeout=CALL_SECONDS_MAX)
-    except (Error, OSError) as error:
-        raise TopicsWrong(f"NATS at {place}: {error}") from error
+    client = await _nats(place)
     try:
         there = {one.config.name: one.config for one in await client.jetstream().streams_info()}
     finally:
@@ -206,25 +221,19 @@ async def _make_rabbitmq(place: str, topics: Sequence[Wanted]) -> None:
 
 def _make_queues(place: str, topics: Sequence[Wanted]) -> None:
     """As Dapr's component declares them, so that both may come first."""
-    import pika
-    from pika.exceptions import AMQPError
-
-    try:
-        with pika.BlockingConnection(pika.URLParameters(place)) as connection:
-            channel = connection.channel()
-            for topic in topics:
-                channel.exchange_declare(topic.name, "fanout", durable=True)
-                for consumer in topic.consumers:
-                    queue = f"{consumer}-{topic.name}"
-                    channel.exchange_declare(f"dlx-{queue}", "fanout", durable=True)
-                    lazy = {"x-queue-mode": "lazy"}
-                    channel.queue_declare(f"dlq-{queue}", durable=True, arguments=lazy)
-                    channel.queue_bind(f"dlq-{queue}", f"dlx-{queue}")
-                    known = {"x-dead-letter-exchange": f"dlx-{queue}", "x-queue-type": "classic"}
-                    channel.queue_declare(queue, durable=True, arguments=known)
-                    channel.queue_bind(queue, topic.name)
-    except (AMQPError, OSError) as error:
-        raise TopicsWrong(f"RabbitMQ: {error!r}") from error
+    with _rabbitmq(place) as connection:
+        channel = connection.channel()
+        for topic in topics:
+            channel.exchange_declare(topic.name, "fanout", durable=True)
+            for consumer in topic.consumers:
+                queue = f"{consumer}-{topic.name}"
+                channel.exchange_declare(f"dlx-{queue}", "fanout", durable=True)
+                lazy = {"x-queue-mode": "lazy"}
+                channel.queue_declare(f"dlq-{queue}", durable=True, arguments=lazy)
+                channel.queue_bind(f"dlq-{queue}", f"dlx-{queue}")
+                known = {"x-dead-letter-exchange": f"dlx-{queue}", "x-queue-type": "classic"}
+                channel.queue_declare(queue, durable=True, arguments=known)
+                channel.queue_bind(queue, topic.name)
 
 
 async def _check_rabbitmq(place: str, topics: Sequence[Wanted]) -> list[str]:
@@ -232,20 +241,30 @@ async def _check_rabbitmq(place: str, topics: Sequence[Wanted]) -> list[str]:
 
 
 def _check_queues(place: str, topics: Sequence[Wanted]) -> list[str]:
-    import pika
-    from pika.exceptions import AMQPError, ChannelClosedByBroker
+    from pika.exceptions import ChannelClosedByBroker
 
     found: list[str] = []
+    with _rabbitmq(place) as connection:
+        for queue in [f"{consumer}-{topic.name}" for topic in topics for consumer in topic.consumers]:
+            try:
+                connection.channel().queue_declare(queue, passive=True)
+            except ChannelClosedByBroker:
+                found.append(f"RabbitMQ: no queue {queue}")
+    return found
+
+
+@contextmanager
+def _rabbitmq(place: str) -> Iterator[Any]:
+    """A connection. Raises TopicsWrong, and only that: the client would log every attempt, too."""
+    import pika
+    from pika.exceptions import AMQPError
+
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     try:
         with pika.BlockingConnection(pika.URLParameters(place)) as connection:
-            for queue in [f"{consumer}-{topic.name}" for topic in topics for consumer in topic.consumers]:
-                try:
-                    connection.channel().queue_declare(queue, passive=True)
-                except ChannelClosedByBroker:
-                    found.append(f"RabbitMQ: no queue {queue}")
+            yield connection
     except (AMQPError, OSError) as error:
-        raise TopicsWrong(f"RabbitMQ: {error!r}") from error
-    return found
+        raise TopicsWrong(f"RabbitMQ at {_server(place)}: {str(error) or 'no connection'}") from error
 
 
 MAKERS: Mapping[str, Callable[[str, Sequence[Wanted]], Awaitable[None]]] = {
