@@ -1,7 +1,7 @@
 """Integers of the hub as decimal text. Rule: what goes out fits its contract in `schemas.reports`, without a float.
 
-Trades and bars come in bulk, so they are written as msgspec structs, several times faster than the contract's models;
-a test reads every one back through its model.
+All of it comes in bulk, so it is written as msgspec structs, several times faster than the contract's models; a test
+reads every one back through its model.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,19 @@ from feeds.market_data.hub import BookImage, Price
 from patriot.domain.instrument import Instrument
 from patriot.protocols.market import Bar, Level, Trade
 from patriot.store.api import Row
-from schemas.reports import PriceReport
 
 INTERVALS = {1: "1s", 60: "1m", 300: "5m", 900: "15m", 3600: "1h", 86_400: "1d"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Price(msgspec.Struct):
+    instrument: str
+    bid: str
+    ask: str
+    last: str
+    mark: str | None
+    as_of: datetime
+    stale: bool
 
 
 class _Trade(msgspec.Struct):
@@ -71,17 +80,11 @@ def moment(time_ms: int) -> datetime:
     return EPOCH + timedelta(milliseconds=time_ms)
 
 
-def price_report(price: Price) -> PriceReport:
-    instrument = price.instrument
-    return PriceReport(
-        instrument=instrument.id,
-        bid=instrument.price_of(price.top.bid),
-        ask=instrument.price_of(price.top.ask),
-        last=instrument.price_of(price.last),
-        mark=instrument.price_of(price.mark) if price.mark else None,
-        as_of=price.as_of,
-        stale=price.stale,
-    )
+def encode_price(price: Price) -> bytes:
+    instrument, top = price.instrument, price.top
+    bid, ask, last = (decimal_text(one, instrument.price_decimals) for one in (top.bid, top.ask, price.last))
+    mark = decimal_text(price.mark, instrument.price_decimals) if price.mark else None
+    return msgspec.json.encode(_Price(instrument.id, bid, ask, last, mark, price.as_of, price.stale))
 
 
 def encode_trades(instrument: Instrument, trades: Sequence[Trade]) -> bytes:

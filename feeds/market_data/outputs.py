@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 import structlog
 
-from feeds.market_data.encode import bar_row, encode_bars, encode_book, encode_trades, moment, price_report, tick_row
+from feeds.market_data.encode import bar_row, encode_bars, encode_book, encode_price, encode_trades, moment, tick_row
 from feeds.market_data.hub import BookImage, Due, MarketHub
 from patriot.runtime.cloudevent import CloudEvent
 from patriot.runtime.context import RequestContext, price_key
@@ -52,10 +52,11 @@ class Outputs:
         await self._tell_prices(due, now)
         await self._publish(MARKET_ORDERBOOK, lambda: [self._book(image, now) for image in due.books])
         await self._publish(MARKET_TRADES, lambda: [*self._trades(due), *self._bars(due)])
-        self._measure(due, monotonic)
+        self._warn(due)
         self._keep(due)
         if monotonic - self._written_at >= WRITE_SECONDS:
             self._written_at = monotonic
+            self._measure(monotonic)
             await self.write()
         return due
 
@@ -79,7 +80,7 @@ class Outputs:
                 self._hub.define(instrument)
 
     async def _tell_prices(self, due: Due, now: datetime) -> None:
-        bodies = {price.instrument.id: price_report(price).model_dump_json().encode() for price in due.prices}
+        bodies = {price.instrument.id: encode_price(price) for price in due.prices}
         for identifier, body in bodies.items():
             await self._runtime.state.set(price_key(identifier), body, seconds=PRICE_SECONDS)
         await self._publish(
@@ -129,9 +130,11 @@ class Outputs:
         self.dropped_rows += max(0, len(self._rows) + len(rows) - ROWS_MAX)
         self._rows.extend(rows)
 
-    def _measure(self, due: Due, monotonic: float) -> None:
+    def _warn(self, due: Due) -> None:
         for identifier in due.became_stale:
             log.warning("market data stale", instrument=identifier, seconds=self._runtime.settings.staleness_seconds)
+
+    def _measure(self, monotonic: float) -> None:
         silences: dict[str, float] = {}
         for market in self._hub:
             venue = market.instrument_id.partition(":")[0]

@@ -8,7 +8,7 @@ from feeds.market_data import encode
 from feeds.market_data.hub import BookImage, Price
 from feeds.market_data.market import Top
 from patriot.protocols.market import Bar, Trade
-from schemas.reports import BarsReport, BookReport, TradesReport
+from schemas.reports import BarsReport, BookReport, PriceReport, TradesReport
 from tests.unit.market_data.world import BTC
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -47,9 +47,13 @@ def test_book_fits_its_contract():
     assert found.asks == ((Decimal("1.01"), Decimal("0.002")),)
 
 
-def test_price_report_carries_decimals():
-    report = encode.price_report(Price(BTC, Top(100, 101), 100, 0, NOON, stale=True))
-    assert (report.bid, report.ask, report.mark, report.stale) == (Decimal(1), Decimal("1.01"), None, True)
+def test_price_fits_its_contract():
+    told = encode.encode_price(Price(BTC, Top(100, 101), 100, 0, NOON, stale=True))
+    assert PriceReport.model_validate_json(told) == PriceReport(
+        instrument=BTC.id, bid=Decimal(1), ask=Decimal("1.01"), last=Decimal(1), mark=None, as_of=NOON, stale=True
+    )
+    marked = encode.encode_price(Price(BTC, Top(0, 101), 100, 99, NOON, stale=False))
+    assert PriceReport.model_validate_json(marked).mark == Decimal("0.99")
 
 
 def test_tick_row_names_the_aggressor():
