@@ -90,11 +90,12 @@ async def remember(context: RequestContext) -> None:
         await days.look()
 
 
-async def _venue_serves(port: int, runtime: Runtime) -> None:
-    """The built-in venue starts beside us: give it a moment before anybody calls it unreachable."""
+async def _venue_serves(runtime: Runtime) -> None:
+    """The built-in venue starts when we do: give it a moment before anybody calls it unreachable."""
+    host, _, port = runtime.settings.venue_address.rpartition(":")
     for _ in range(OPENING_LOOKS):
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            _, writer = await asyncio.open_connection(host, int(port))
         except OSError:
             await runtime.clock.sleep(OPENING_SECONDS)
         else:
@@ -106,12 +107,12 @@ async def _venue_serves(port: int, runtime: Runtime) -> None:
 async def connect(context: RequestContext) -> None:
     """Hold the connections, where this process has any."""
     settings = context.runtime.settings
-    chosen = endpoints(settings, settings.venue_port)
+    chosen = endpoints(settings)
     if not chosen:
         return
     local = local_of(context.runtime)
     if settings.market == "synthetic":
-        await _venue_serves(settings.venue_port, context.runtime)
+        await _venue_serves(context.runtime)
     async with WebTransport() as transport:
         local.data = MarketData(context, local.hub, transport, chosen)
         try:

@@ -51,13 +51,13 @@ class Endpoint:
         return self.name.endswith(("linear", "inverse"))
 
 
-def endpoints(settings: Settings, venue_port: int) -> Sequence[Endpoint]:
+def endpoints(settings: Settings) -> Sequence[Endpoint]:
     """All endpoints of the chosen market; none where others publish on the ticks port."""
     codecs = find_codecs()
     if settings.market == "live":
         return [Endpoint(codec) for codec in codecs.values()]
-    if settings.market == "synthetic" and settings.execution == "wire":
-        return [Endpoint(codecs[name], f"127.0.0.1:{venue_port}") for name in BUILT_IN]
+    if settings.market == "synthetic" and settings.execution == "wire" and settings.market_told:
+        return [Endpoint(codecs[name], settings.venue_address) for name in BUILT_IN]
     return []
 
 

@@ -49,6 +49,8 @@ class Outputs:
             self._defined_at = monotonic
             await self._define()
         due = self._hub.collect(now, monotonic)
+        if not self._runtime.settings.market_told:
+            return due
         await self._tell_prices(due, now)
         await self._publish(MARKET_ORDERBOOK, lambda: [self._book(image, now) for image in due.books])
         await self._publish(MARKET_TRADES, lambda: [*self._trades(due), *self._bars(due)])

@@ -2,7 +2,8 @@
 
 It opens an account for every paper account, credits what that account is funded with, and keeps its books alive from
 one of three market sources: its own synthetic market, a replay, or a live public feed (both through the ticks port).
-Orders reach it over its wire protocols, or in process where `execution` is "in_process".
+Orders reach it over its wire protocols, or in process where `execution` is "in_process". With `venue_at` another
+process has the venue, and this one none.
 """
 
 import asyncio
@@ -57,9 +58,9 @@ class NotOpenYet(Exception):
 
 def halls_of(runtime: Runtime) -> Halls:
     """The halls of this process. Raises NotOpenYet while there are none."""
-    halls = runtime.local.get(feed.name)
+    halls, elsewhere = runtime.local.get(feed.name), runtime.settings.venue_at
     if not isinstance(halls, Halls):
-        raise NotOpenYet("the venue is starting")
+        raise NotOpenYet(f"the venue is elsewhere, at {elsewhere}" if elsewhere else "the venue is starting")
     return halls
 
 
@@ -80,6 +81,8 @@ async def listed(context: RequestContext) -> dict[str, list[Instrument]]:
 async def run(context: RequestContext) -> None:
     """List the instruments, open the accounts that exist, keep the market alive."""
     runtime = context.runtime
+    if runtime.settings.venue_at:
+        return
     folder = None if runtime.settings.market == "replay" else runtime.settings.data_dir / "venue"
     halls = Halls(await listed(context), lambda: int(runtime.clock.now().timestamp() * 1000), folder)
     runtime.local[feed.name] = halls
@@ -105,8 +108,9 @@ async def _doors(runtime: Runtime, halls: Halls) -> AsyncIterator[None]:
         yield
         return
     mounts = [MOUNTS[exchange.venue](exchange, plan=halls.faults) for exchange in halls if exchange.venue in MOUNTS]
-    async with serving(mounts, port=runtime.settings.venue_port) as port:
-        log.info("the built-in venue serves", url=f"http://127.0.0.1:{port}", venues=sorted(MOUNTS))
+    host = runtime.settings.venue_host
+    async with serving(mounts, host=host, port=runtime.settings.venue_port) as port:
+        log.info("the built-in venue serves", url=f"http://{host}:{port}", venues=sorted(MOUNTS))
         yield
 
 

@@ -51,17 +51,21 @@ class Host(NamedTuple):
     """Feeds that share a process. `shard`: what is dealt out over its shards; without, every replica does the same.
 
     `journal`: it keeps a file that only one process may write, on a volume of its own.
+    `beside`: a feed of another host that this one runs for itself alone.
     """
 
     name: str
     feeds: tuple[str, ...]
     shard: str | None
     journal: bool = False
+    beside: tuple[str, ...] = ()
 
 
 MARKET = "market"
 HOSTS = (Host("accounts", ("account-data",), "account"), Host("sessions", ("fix",), "session"))
 """Beside the market host, where every feed is that meets on the ticks port: ticks cross no process."""
+VENUE = Host("venue", ("venue",), None, journal=True, beside=("market-data",))
+"""The built-in exchange: one for all shards, reached over the wire, in a market of its own eyes."""
 
 
 def class_of(function: Function) -> Class:
@@ -82,11 +86,11 @@ def documents(functions: Sequence[Function], feeds: Sequence[Feed]) -> Document:
 
 def hosts_of(feeds: Sequence[Feed]) -> Iterator[Host]:
     """The market host, the named hosts of those feeds that exist, then the feeds that live alone."""
-    on_ticks = tuple(feed.name for feed in feeds if feed.on_ticks)
-    others = [feed.name for feed in feeds if not feed.on_ticks]
+    on_ticks = tuple(feed.name for feed in feeds if feed.on_ticks and feed.name not in VENUE.feeds)
+    others = [feed.name for feed in feeds if feed.name not in on_ticks]
     if on_ticks:
-        yield Host(MARKET, on_ticks, "symbol", journal="venue" in on_ticks)
-    named = {name: host for host in HOSTS for name in host.feeds}
+        yield Host(MARKET, on_ticks, "symbol")
+    named = {name: host for host in (*HOSTS, VENUE) for name in host.feeds}
     for name in others:
         yield named.get(name, Host(name, (name,), None))
 
@@ -121,6 +125,7 @@ def _host(host: Host, feeds: Sequence[Feed]) -> Document:
         "name": host.name,
         "feeds": [feed.name for feed in inside],
         "folders": [f"feeds/{feed.name.replace('-', '_')}" for feed in inside],
+        "beside": [feed.name for feed in feeds if feed.name in host.beside],
         "shard": host.shard or "",
         "journal": host.journal,
         "subscriptions": subscriptions_of(inside),

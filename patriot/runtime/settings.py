@@ -26,7 +26,12 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port of the public edge; 0 = any free one")
     venue_port: int = Field(8010, ge=0, le=65535, description="port of the built-in venue; 0 = any free one")
     shard: str = Field("0/1", description="number/of how many: which symbols or accounts are this process's")
+    venue_at: str = Field("", description="host:port of a built-in venue elsewhere; empty = it is here, on venue_port")
+    venue_host: str = Field("127.0.0.1", description="address that the built-in venue listens on")
     market: Literal["synthetic", "live", "replay"] = Field("synthetic", description="where prices come from")
+    market_told: bool = Field(
+        True, description="market data is published; no: only the venue of this process has it"
+    )
     execution: Literal["wire", "in_process"] = Field("wire", description="how paper orders reach the built-in venue")
     seed: int = Field(1, description="seed of the synthetic market")
     demo: bool = Field(True, description="create the demo user, paper account and strategy")
@@ -58,6 +63,11 @@ class Settings(BaseSettings):
     tenant_id: UUID = Field(UUID(int=1), description="the tenant of users who register themselves")
     jwt_issuer: str = "patriot"
     jwt_audience: str = "patriot-api"
+
+    @property
+    def venue_address(self) -> str:
+        """Where the built-in venue is reached."""
+        return self.venue_at or f"127.0.0.1:{self.venue_port}"
 
     @field_validator("shard")
     @classmethod

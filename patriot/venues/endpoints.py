@@ -1,7 +1,7 @@
 """Where a venue is. Rule: a paper endpoint cannot reach an exchange, whatever ccxt thinks its addresses are.
 
-Two walls, each enough by itself: every URL of the exchange object is rewritten to the loopback port (the path stays),
-and its HTTP session resolves no host name at all and dials loopback addresses only.
+Two walls, each enough by itself: every URL of the exchange object is rewritten to the built-in venue (the path stays),
+and its HTTP session resolves no name but that venue's, to private addresses only, and dials nothing else.
 """
 
 import socket
@@ -19,6 +19,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 Mode = Literal["live", "paper"]
 
 CONNECTIONS_MAX = 100
+LOOPBACK = "127.0.0.1"
 
 
 class UnsafeEndpoint(Exception):
@@ -27,9 +28,10 @@ class UnsafeEndpoint(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VenueEndpoints:
-    """`port` is the loopback port of the built-in venue; None means the exchanges themselves."""
+    """`port` is that of the built-in venue on `host`; None means the exchanges themselves."""
 
     port: int | None = None
+    host: str = LOOPBACK
 
     @property
     def mode(self) -> Mode:
@@ -37,11 +39,11 @@ class VenueEndpoints:
 
     @property
     def http(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def websocket(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
+        return f"ws://{self.host}:{self.port}"
 
     def session(self) -> aiohttp.ClientSession:
         """The HTTP session for all exchange objects of these endpoints. Close it."""
@@ -52,7 +54,7 @@ class VenueEndpoints:
 
     def _connector(self) -> aiohttp.TCPConnector:
         if self.mode == "paper":
-            return _LoopbackConnector(resolver=_NoNames(), limit=CONNECTIONS_MAX)
+            return _VenueConnector(self.host)
         context = ssl.create_default_context(cafile=certifi.where())
         return aiohttp.TCPConnector(ssl=context, limit=CONNECTIONS_MAX)
 
@@ -63,7 +65,7 @@ class VenueEndpoints:
         exchange.urls = self._moved(exchange.urls)
         exchange.urls["api"] = exchange.deep_extend(exchange.urls["api"], overrides)
         for path, url in addresses(exchange.urls):
-            if not is_loopback(url):
+            if not (is_loopback(url) or urlsplit(url).hostname == self.host):
                 raise UnsafeEndpoint(f"{exchange.id}: urls{path} is {url}")
 
     def _moved(self, urls: Any) -> Any:
@@ -93,31 +95,41 @@ def addresses(urls: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname == "127.0.0.1"
+    return urlsplit(url).hostname == LOOPBACK
 
 
-class _NoNames(AbstractResolver):
-    """Knows no host."""
+class _OneName(AbstractResolver):
+    """Knows the venue's host, where that lies in a private network."""
+
+    def __init__(self, known: str) -> None:
+        self._known, self._names = known, aiohttp.ThreadedResolver()
 
     async def resolve(
         self,
         host: str,
         port: int = 0,
-        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 - aiohttp's own signature
+        family: socket.AddressFamily = socket.AF_INET,
     ) -> list[ResolveResult]:
-        raise UnsafeEndpoint(f"a paper account must not reach {host}:{port}")
+        found = await self._names.resolve(host, port, family) if host == self._known else []
+        if not found or not all(ip_address(one["host"]).is_private for one in found):
+            raise UnsafeEndpoint(f"a paper account must not reach {host}:{port}")
+        return found
 
     async def close(self) -> None:
-        """Nothing is held."""
+        await self._names.close()
 
 
-class _LoopbackConnector(aiohttp.TCPConnector):
-    """Dials loopback addresses only: addresses in figures never come to a resolver."""
+class _VenueConnector(aiohttp.TCPConnector):
+    """Dials the venue and loopback addresses only: addresses in figures never come to a resolver."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(resolver=_OneName(host), limit=CONNECTIONS_MAX)
+        self._host = host
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's own signature
         host = req.url.host or ""
         try:
-            allowed = ip_address(host).is_loopback
+            allowed = host == self._host or ip_address(host).is_loopback
         except ValueError:
             allowed = False
         if not allowed:

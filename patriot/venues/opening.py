@@ -1,4 +1,4 @@
-"""Opens the ccxt routes of a process: "paper" is the built-in venue on its loopback port, "live" the exchanges.
+"""Opens the ccxt routes of a process: "paper" is the built-in venue where the settings say it is, "live" the exchanges.
 
 Importing ccxt takes seconds, so it happens in a thread while the platform starts; orders wait for it in the broker.
 """
@@ -32,7 +32,8 @@ async def open_venues(runtime: Runtime) -> None:
         log_in, VenueEndpoints(), runtime.clock, runtime.state, address=settings.outgoing_address
     )
     if settings.execution == "wire":
-        built_in = VenueEndpoints(settings.venue_port)
+        host, _, port = settings.venue_address.rpartition(":")
+        built_in = VenueEndpoints(int(port), host)
         runtime.venues[PAPER] = CcxtAdapter(log_in, built_in, runtime.clock, runtime.state, is_limited=False)
 
 

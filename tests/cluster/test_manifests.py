@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from patriot.deploy.__main__ import CHART, ROOT
+from patriot.runtime.function import WORK_PATH
 from tests.cluster import schemas
 from tests.cluster.manifests import crd_files
 
@@ -182,3 +183,59 @@ def test_monitors_select_what_is_there(render: Render):
         if document["kind"] in {"PodMonitor", "ServiceMonitor"}
     }
     assert selected == {"function", "feed", "gateway"} == set(components) - {"backup"}
+
+
+def containers(manifests: str) -> Iterator[tuple[str, Any]]:
+    """Every function's and feed's own container, by its part."""
+    for name, pod in pod_specs(manifests):
+        for container in pod["containers"]:
+            if container["name"] in {"function", "feed"}:
+                yield name.split()[1], container
+
+
+def environment_of(container: Any) -> dict[str, str]:
+    return {one["name"]: one.get("value", "") for one in container["env"]}
+
+
+@pytest.mark.requirement("C4", "B14")
+def test_every_shard_knows_its_number_and_has_a_standby(render: Render):
+    manifests = render("production", "feeds.shards.market=3")
+    told = {name: environment_of(one).get("PATRIOT_SHARD") for name, one in containers(manifests)}
+    assert [told[f"market-{number}"] for number in range(3)] == ["0/3", "1/3", "2/3"]
+    assert told["accounts-0"] == "0/1"
+    sets = {one["metadata"]["name"]: one for one in documents(manifests) if one["kind"] == "StatefulSet"}
+    assert {name: one["spec"]["replicas"] for name, one in sets.items()} == {
+        "market-0": 2,
+        "market-1": 2,
+        "market-2": 2,
+        "accounts-0": 2,
+        "venue": 1,  # its journal has one writer
+    }
+    for one in sets.values():  # who stands by takes no events: its sidecar asks
+        annotations = one["spec"]["template"]["metadata"]["annotations"]
+        assert annotations["dapr.io/enable-app-health-check"] == "true"
+        assert annotations["dapr.io/app-health-check-path"] == WORK_PATH
+
+
+@pytest.mark.requirement("P14", "C4")
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_built_in_exchange_is_reached_from_every_part_and_from_nowhere_else(render: Render, environment: str):
+    manifests = render(environment, "feeds.venuePort=8111")
+    parts = {name: environment_of(container) for name, container in containers(manifests)}
+    venue = parts.pop("venue")
+    assert venue["PATRIOT_VENUE_PORT"] == "8111"
+    assert "PATRIOT_VENUE_AT" not in venue
+    assert {told["PATRIOT_VENUE_AT"] for told in parts.values()} == {"venue:8111"}
+    found = documents(manifests)
+    [service] = [one for one in found if one["kind"] == "Service" and one["metadata"]["name"] == "venue"]
+    assert {"name": "wire", "port": 8111, "targetPort": "wire"} in service["spec"]["ports"]
+    doors = [
+        rule
+        for policy in found
+        if policy["kind"] == "NetworkPolicy"
+        for rule in policy["spec"].get("ingress", [])
+        if {"port": 8111} in rule.get("ports", [])
+    ]
+    [component] = doors[0]["from"][0]["podSelector"]["matchExpressions"]
+    assert len(doors) == 1
+    assert component["values"] == ["function", "feed"]

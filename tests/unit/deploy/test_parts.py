@@ -75,6 +75,13 @@ def test_every_feed_has_one_host_and_an_unknown_one_lives_alone():
 @pytest.mark.requirement("C4")
 def test_feeds_that_meet_on_ticks_share_a_process():
     [market] = [host for host in hosts_of(FEEDS) if host.name == "market"]
-    assert set(market.feeds) == {feed.name for feed in FEEDS if feed.on_ticks}
+    assert {*market.feeds, "venue"} == {feed.name for feed in FEEDS if feed.on_ticks}
     assert {"market-data", "triggers"} <= set(market.feeds)
     assert market.shard == "symbol"
+
+
+@pytest.mark.requirement("C4")
+def test_built_in_exchange_has_a_process_and_a_market_of_its_own():
+    """All shards trade on one exchange, and its journal has one writer."""
+    [venue] = [host for host in hosts_of(FEEDS) if host.name == "venue"]
+    assert (venue.feeds, venue.beside, venue.shard, venue.journal) == (("venue",), ("market-data",), None, True)

@@ -145,7 +145,7 @@ async def test_nonsense_is_a_malformed_frame(name):
 
 
 def test_live_market_has_every_codec_at_its_exchange():
-    found = {one.name: one for one in endpoints(Settings(market="live"), 8010)}
+    found = {one.name: one for one in endpoints(Settings(market="live"))}
     assert set(found) == set(find_codecs())
     assert found["binance-spot"].address == "stream.binance.com:9443"
     assert found["bybit-spot"].address == found["bybit-linear"].address, "one budget for both"
@@ -153,7 +153,7 @@ def test_live_market_has_every_codec_at_its_exchange():
 
 
 def test_synthetic_market_on_the_wire_is_the_built_in_venue():
-    found = {one.name: one for one in endpoints(Settings(market="synthetic", execution="wire"), 8010)}
+    found = {one.name: one for one in endpoints(Settings(market="synthetic", execution="wire"))}
     assert found["binance-linear"].url("depth") == "ws://127.0.0.1:8010/public/stream"
     assert found["binance-linear"].rest("/fapi/v1/depth") == "http://127.0.0.1:8010/fapi/v1/depth"
     assert "coinbase-spot" not in found
@@ -161,7 +161,7 @@ def test_synthetic_market_on_the_wire_is_the_built_in_venue():
 
 @pytest.mark.parametrize("settings", [Settings(market="replay"), Settings(market="synthetic", execution="in_process")])
 def test_markets_that_others_publish_need_no_connection(settings):
-    assert endpoints(settings, 8010) == []
+    assert endpoints(settings) == []
 
 
 @pytest.mark.requirement("P6")
@@ -169,3 +169,9 @@ def test_connection_budgets_are_the_stated_ones():
     settings = Settings()
     assert (connections_max(settings, "BINANCE"), connections_max(settings, "BYBIT")) == (300, 200)
     assert connections_max(Settings(binance_connections_max=5), "BINANCE") == 5
+
+
+def test_synthetic_market_of_a_venue_elsewhere_is_asked_there():
+    found = endpoints(Settings(market="synthetic", venue_at="venue:8010"))
+    assert {one.address for one in found} == {"venue:8010"}
+    assert endpoints(Settings(market="synthetic", market_told=False)) == [], "beside the venue there is nothing to tell"

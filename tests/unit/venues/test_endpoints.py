@@ -116,3 +116,51 @@ def test_address_that_stays_foreign_is_refused():
 )
 def test_loopback_is_told_from_what_looks_like_it(url: str, *, expected: bool):
     assert is_loopback(url) is expected
+
+
+class Names:
+    """What a name server would tell."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = addresses
+
+    async def resolve(self, *_: object) -> list[dict[str, str]]:
+        return [{"host": address} for address in self._addresses]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def session_beside(address: str) -> aiohttp.ClientSession:
+    """Of a paper endpoint whose venue is in another pod, behind the name `venue`."""
+    session = VenueEndpoints(PORT, "venue").session()
+    assert isinstance(session.connector, aiohttp.TCPConnector)
+    session.connector._resolver._names = Names(address)  # type: ignore[attr-defined]
+    return session
+
+
+@pytest.mark.parametrize("name", ["api.binance.com", "venue.example.com", "stream.bybit.com"])
+async def test_venue_elsewhere_is_the_only_name_that_is_known(name: str):
+    async with session_beside("10.1.2.3") as session:
+        assert isinstance(session.connector, aiohttp.TCPConnector)
+        with pytest.raises(UnsafeEndpoint):
+            await session.connector._resolver.resolve(name, PORT)
+        with pytest.raises(UnsafeEndpoint):
+            await session.get(f"http://{name}:{PORT}/")
+        [found] = await session.connector._resolver.resolve("venue", PORT)
+        assert found["host"] == "10.1.2.3"
+
+
+async def test_venue_elsewhere_must_lie_in_a_private_network():
+    async with session_beside("52.84.150.36") as session:
+        with pytest.raises(UnsafeEndpoint):
+            await session.get(f"http://venue:{PORT}/api/v3/time")
+
+
+@pytest.mark.parametrize(("venue", "kind"), KINDS)
+async def test_every_address_of_a_paper_exchange_is_the_venues_host(venue: str, kind: str):
+    opened = Connections(DIALECTS, login, VenueEndpoints(PORT, "venue"), time.monotonic)
+    exchange = opened._make(DIALECTS[venue], kind, {})
+    assert {url.split("/")[2] for url in dict(addresses(exchange.urls)).values()} == {f"venue:{PORT}"}
+    await exchange.close()
+    await opened.close()
