@@ -41,9 +41,15 @@ class DirectKafka:
     async def send(self, pubsub: str, topic: str, entries: Sequence[Entry]) -> Sequence[str]:
         """Wait while the producer's queue is full; nothing is left over."""
         del pubsub
+        produce, told = self._producer.produce, self._told
         for entry in entries:
-            while not self._produced(topic, entry):  # noqa: ASYNC110 - the C library has no event to wait for
-                await asyncio.sleep(FULL_SECONDS)
+            while True:
+                try:
+                    produce(topic, entry.body, entry.key or None, on_delivery=told, headers=HEADERS)
+                    break
+                except BufferError:  # the C library has no event to wait for
+                    self._producer.poll(0)
+                    await asyncio.sleep(FULL_SECONDS)
         self._producer.poll(0)
         return ()
 
@@ -52,14 +58,6 @@ class DirectKafka:
         left = await asyncio.to_thread(self._producer.flush, FLUSH_SECONDS_MAX)
         if left:
             log.warning("market data not sent", messages=left)
-
-    def _produced(self, topic: str, entry: Entry) -> bool:
-        try:
-            self._producer.produce(topic, entry.body, entry.key or None, on_delivery=self._told, headers=HEADERS)
-        except BufferError:
-            self._producer.poll(0)
-            return False
-        return True
 
     def _told(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:

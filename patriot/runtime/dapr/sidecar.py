@@ -18,6 +18,7 @@ from typing import Any, Self
 import aiohttp
 import grpc
 import grpc.aio
+import msgspec
 from dapr.proto import api_service_v1, api_v1, common_v1
 
 from patriot.runtime.ports import EtagMismatch, Response, StateEntry
@@ -65,8 +66,7 @@ class Address:
         return cls(*ports, told("DAPR_API_TOKEN", ""))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One message to publish: a whole CloudEvent, the key that orders it within its topic, and its `traceparent`."""
 
     id: str
