@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import Field, field_validator
@@ -13,7 +14,8 @@ from patriot.runtime.sharding import Shard
 class Settings(BaseSettings):
     """The defaults run the platform on one machine with nothing configured."""
 
-    model_config = SettingsConfigDict(env_prefix="PATRIOT_", env_file=".env", extra="ignore")
+    # an error that shows what it was given would show a password
+    model_config = SettingsConfigDict(env_prefix="PATRIOT_", env_file=".env", extra="ignore", hide_input_in_errors=True)
 
     data_dir: Path = Field(
         Path(".patriot"), description="where the embedded database, keys and the venue's journal lie"
@@ -73,3 +75,22 @@ class Settings(BaseSettings):
     @classmethod
     def _is_shard(cls, text: str) -> str:
         return str(Shard.of(text))
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        """Refused here, without a word of it: others would quote the part that they cannot read, perhaps a password."""
+        if url and not _is_database_address(url):
+            raise ValueError(
+                "is no postgresql://user:password@host:port/database; what is special in a password is "
+                "percent-encoded: %23 for #, %2F for /, %40 for @"
+            )
+        return url
+
+
+def _is_database_address(url: str) -> bool:
+    try:
+        parts, port = urlsplit(url), urlsplit(url).port
+    except ValueError:
+        return False
+    return parts.scheme in {"postgresql", "postgres"} and not parts.fragment and port != 0

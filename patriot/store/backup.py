@@ -14,11 +14,12 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -51,8 +52,9 @@ def base_backup(url: str, folder: Path, now: datetime) -> Path:
     unfinished = folder / f"{BASE}unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    command = ["--dbname", url, "--pgdata", str(unfinished), "--checkpoint", "fast", "--wal-method", "stream"]
-    _run("pg_basebackup", [*command, "--manifest-checksums", "SHA256"])
+    address, environment = _without_password(url)
+    command = ["--dbname", address, "--pgdata", str(unfinished), "--checkpoint", "fast", "--wal-method", "stream"]
+    _run("pg_basebackup", [*command, "--manifest-checksums", "SHA256"], environment)
     _run("pg_verifybackup", ["--quiet", str(unfinished)])
     return unfinished.rename(folder / f"{BASE}{now.strftime(MOMENT)}")
 
@@ -64,9 +66,11 @@ def follow(url: str, folder: Path) -> "subprocess.Popen[bytes]":
     """
     log = folder / LOG
     log.mkdir(parents=True, exist_ok=True)
-    target = ["--dbname", url, "--directory", str(log), "--slot", SLOT]
-    _run("pg_receivewal", [*target, "--create-slot", "--if-not-exists"])
-    return subprocess.Popen([_program("pg_receivewal"), *target, "--synchronous", "--no-password"])  # noqa: S603
+    address, environment = _without_password(url)
+    target = ["--dbname", address, "--directory", str(log), "--slot", SLOT]
+    _run("pg_receivewal", [*target, "--create-slot", "--if-not-exists"], environment)
+    command = [_program("pg_receivewal"), *target, "--synchronous", "--no-password"]
+    return subprocess.Popen(command, env={**os.environ, **environment})  # noqa: S603
 
 
 def forget(folder: Path, keep: int) -> Sequence[Path]:
@@ -190,9 +194,23 @@ def _program(name: str) -> str:
     return str(installation(account_for(Path("/nonexistent"))) / "bin" / name)
 
 
-def _run(name: str, arguments: Sequence[str]) -> None:
+def _without_password(url: str) -> tuple[str, Mapping[str, str]]:
+    """The address, and the password as an environment variable: arguments are for every user of the machine to read."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url, {}
+    login, _, host = parts.netloc.rpartition("@")
+    netloc = f"{login.partition(':')[0]}@{host}"
+    return urlunsplit(parts._replace(netloc=netloc)), {"PGPASSWORD": unquote(parts.password)}
+
+
+def _run(name: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
     done = subprocess.run(  # noqa: S603 (PostgreSQL's own program)
-        [_program(name), *arguments], check=False, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}
+        [_program(name), *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(environment or {}), "LC_ALL": "C"},
     )
     if done.returncode:
         raise BackupError(f"{name}: {(done.stderr or done.stdout).strip()[-2000:]}")
