@@ -11,6 +11,7 @@ from fastapi import Query as Parameter
 from functions.portfolio_queries.tax import flows_of, lots_of
 from patriot.domain.money import ZERO
 from patriot.domain.order import Order
+from patriot.domain.risk.level import level_id
 from patriot.domain.worth import TOTAL, Market, holdings
 from patriot.runtime.aggregates import ORDER, USER
 from patriot.runtime.context import RequestContext
@@ -44,7 +45,7 @@ Currency = Annotated[str, Parameter(pattern=r"^[A-Z0-9]{2,20}$")]
 Rows = Sequence[Mapping[str, Any]]
 Limit = Annotated[int, Parameter(ge=1, le=1000)]
 After = Annotated[int, Parameter(ge=0, le=2**31 - 1)]
-Kind = Literal["order", "position", "account", "user", "algorithm"]
+Kind = Literal["order", "position", "account", "user", "algorithm", "strategy", "transfer", "risk"]
 Statuses = Annotated[
     str,
     Parameter(pattern=f"^({'|'.join(get_args(OrderStatus))})(,({'|'.join(get_args(OrderStatus))}))*$"),
@@ -125,8 +126,10 @@ async def prices(context: Context, instrument: InstrumentId | None = None) -> Pr
 
 @function.get("/events/{aggregate_id}", needs="orders:read")
 async def events(aggregate_id: UUID, context: Context, kind: Kind = "order", after: After = 0) -> EventPage:
-    """The stored events of one of the caller's aggregates (kind: order, position, account, user, algorithm)."""
-    stream = StreamId(context.tenant_id, kind, aggregate_id)
+    """The stored events of one of the caller's aggregates. Of kind risk: limits, halts and alerts at the level of an
+    account, or of the user, by its id.
+    """
+    stream = StreamId(context.tenant_id, kind, _level(aggregate_id, context) if kind == "risk" else aggregate_id)
     recorded = await context.runtime.store.load(stream, after)
     views = [
         EventView(
@@ -143,6 +146,10 @@ async def events(aggregate_id: UUID, context: Context, kind: Kind = "order", aft
     if any(view.data.get("user_id") != str(context.user.user_id) for view in views):
         raise not_found(kind, aggregate_id)
     return EventPage(events=tuple(views))
+
+
+def _level(named: UUID, context: RequestContext) -> UUID:
+    return level_id(f"user:{named}" if named == context.user.user_id else f"account:{named}")
 
 
 async def _held(context: RequestContext, accounts: Sequence[UUID], market: Market) -> HeldView:

@@ -15,12 +15,13 @@ from patriot.cli import lookup
 from patriot.cli.common import Account, Json, state_of
 from patriot.cli.figures import average, moment, money, number
 from patriot.cli.orders import event_table
-from patriot.cli.output import NOT_FOUND, console, fail, show, show_line
+from patriot.cli.output import NOT_FOUND, USAGE, console, fail, show, show_line
 from patriot.cli.session import Client
 from patriot.cli.story import story
 from patriot.cli.tables import Column, amount, figure, is_wide, plain_text, profit, table, time_of
 
 FOLLOW_SECONDS = 0.5
+KINDS = ("order", "position", "account", "user", "algorithm", "strategy", "transfer", "risk")
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")]
 
@@ -120,18 +121,20 @@ def events(
     context: typer.Context,
     aggregate_id: Annotated[
         str,
-        typer.Argument(help="An order (id, its first characters, `last`), `account`, or the instrument of a position."),
+        typer.Argument(
+            help="An order (id, its first characters, `last`), `account`, `user`, or the instrument of a position."
+        ),
     ] = "account",
-    kind: Annotated[
-        str | None, typer.Option(help="order, position, account, user or algorithm; default: what the id says")
-    ] = None,
+    kind: Annotated[str | None, typer.Option(help=f"{', '.join(KINDS)}; default: what the id says")] = None,
     follow: Follow = False,
     account: Account = None,
     as_json: Json = False,
 ) -> None:
-    """The event stream of one order, position, account, user or algorithm."""
+    """What happened to one order, position, account…; --kind risk: limits, halts and alerts of an account or user."""
     state = state_of(context, as_json)
     client = state.client()
+    if kind not in {None, *KINDS}:
+        fail(f"--kind is one of {', '.join(KINDS)}", USAGE, as_json=state.as_json)
     kind, identifier = _stream(client, aggregate_id, kind, account)
     if not follow:
         page = _events(client, identifier, kind, 0)
@@ -187,10 +190,12 @@ def _stream(client: Client, text: str, kind: str | None, account: str | None) ->
 
         return "position", str(position_id(UUID(lookup.account_id(client, account)), text.upper()))
     if text == "account":
-        return "account", lookup.account_id(client, account)
+        return kind or "account", lookup.account_id(client, account)
+    if text == "user":
+        return kind or "user", str(client.call("GET", "/users/me")["user_id"])
     if kind is None or kind == "order":
         return "order", lookup.order_id(client, text)
-    names = {"account": lookup.account_id, "algorithm": lookup.algorithm_id}
+    names = {"account": lookup.account_id, "risk": lookup.account_id, "algorithm": lookup.algorithm_id}
     return kind, names[kind](client, text) if kind in names else text
 
 

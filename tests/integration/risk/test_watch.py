@@ -210,6 +210,21 @@ async def test_nobody_else_sees_how_an_account_stands(desk: Desk):
         assert (await manager.call("GET", f"/risk/tenant-accounts/{desk.account}")).status == status
 
 
+@pytest.mark.requirement("P2", "P22", "A4")
+async def test_what_happened_at_a_level_is_told_to_its_owner_alone(desk: Desk):
+    await desk.limit(maximum_open_orders=7)
+    await desk.user.json("POST", f"/risk/halts/{desk.account}", {"reason": "lunch"})
+    await desk.user.json("POST", "/risk/limits/user", {"maximum_open_orders": 9})
+    told = (await desk.user.json("GET", f"/events/{desk.account}?kind=risk"))["events"]
+    assert [event["type"] for event in told] == ["risk.limits_changed", "risk.halted"]
+    assert told[1]["data"]["reason"] == "lunch"
+    me = (await desk.user.json("GET", "/users/me"))["user_id"]
+    (limits,) = (await desk.user.json("GET", f"/events/{me}?kind=risk"))["events"]
+    assert limits["data"]["limits"]["maximum_open_orders"] == 9
+    eve = await Client(desk.host).register("eve")
+    assert (await eve.call("GET", f"/events/{desk.account}?kind=risk")).status == 404
+
+
 async def test_marks_survive_a_restart(desk: Desk):
     await desk.buy("0.1")
     await desk.price("66000")

@@ -14,6 +14,7 @@ from patriot.domain.position import position_id
 from tests.unit.cli.world import (
     ACCOUNT,
     ORDER,
+    OTHER_ORDER,
     PERPETUAL,
     FakeApi,
     Terminal,
@@ -135,18 +136,24 @@ def test_events_of_an_order_are_sentences(terminal: Terminal, api: FakeApi) -> N
         ((ACCOUNT, "--kind", "account"), "account", ACCOUNT),
         ((PERPETUAL.lower(),), "position", str(position_id(UUID(ACCOUNT), PERPETUAL))),
         ((ORDER, "--kind", "user"), "user", ORDER),
+        ((ORDER, "--kind", "strategy"), "strategy", ORDER),
+        (("account", "--kind", "risk"), "risk", ACCOUNT),
+        (("user",), "user", OTHER_ORDER),
+        (("user", "--kind", "risk"), "risk", OTHER_ORDER),
     ],
 )
 def test_events_of_account_position_and_user(
     terminal: Terminal, api: FakeApi, words: tuple[str, ...], kind: str, identifier: str
 ) -> None:
     api.routes["GET /events/.*"] = {"events": [FUNDED]}
+    api.routes["GET /users/me"] = {"user_id": OTHER_ORDER}
     assert "+1,000.00 USDT from paper" in terminal.run("events", *words).stdout
     assert api.requests[-1].url.path.endswith(identifier)
     assert api.requests[-1].url.params["kind"] == kind
 
 
 def test_events_of_nothing(terminal: Terminal, api: FakeApi) -> None:
+    assert "strategy, transfer, risk" in terminal.run("events", "--kind", "fill", code=USAGE).stderr
     assert "is no order id" in terminal.run("events", "nonsense", code=USAGE).stderr
     api.routes["GET /events/.*"] = (404, problem(404, "not_found", "there is no order"))
     terminal.run("events", ORDER, code=NOT_FOUND)
