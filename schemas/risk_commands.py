@@ -74,6 +74,7 @@ class SetLimits(Message):
     price_age_seconds_max: Rate | None = None
     maximum_leverage: Positive | None = None
     maximum_margin_usage: Fraction | None = None
+    minimum_liquidation_distance: Fraction | None = None
     maximum_daily_loss: Positive | None = None
     maximum_drawdown: Fraction | None = None
     maximum_concentration: Positive | None = None

@@ -89,6 +89,6 @@ def _stop_stays(fields: Fields) -> Fields:
 
 
 @upcaster("risk.limits_changed", 1)
-def _nobody_must_be_verified(fields: Fields) -> Fields:
-    """Version 2 adds the limit `verified_only`; before it everybody could trade."""
+def _fewer_limits(fields: Fields) -> Fields:
+    """Version 2 adds the limits `verified_only` and `minimum_liquidation_distance`; nothing was said of them before."""
     return fields

@@ -31,6 +31,7 @@ class Limits:
     maximum_cancels_per_second: int | None = None
     maximum_leverage: Decimal | None = None
     maximum_margin_usage: Decimal | None = None
+    minimum_liquidation_distance: Decimal | None = None
     maximum_daily_loss: Decimal | None = None
     maximum_drawdown: Decimal | None = None
     maximum_concentration: Decimal | None = None
@@ -55,6 +56,7 @@ class Limits:
         return (
             self.maximum_leverage
             or self.maximum_margin_usage
+            or self.minimum_liquidation_distance
             or self.maximum_daily_loss
             or self.maximum_drawdown
             or self.maximum_concentration
@@ -86,6 +88,7 @@ def _all(values: Iterable[Iterable[Any]]) -> tuple[Any, ...]:
 _MERGE: dict[str, Callable[[list[Any]], Any]] = {
     "prevent_self_trade": any,
     "reduce_only": any,
+    "minimum_liquidation_distance": max,
     "blocked_instruments": _union,
     "sessions": tuple,
     "verified_only": min,  # "all" comes before "live", and is the stricter

@@ -58,6 +58,12 @@ class Standing:
         return self.share_of_exposure(self.equity - self.maintenance) if self.maintenance else None
 
     @exact
+    def distance_with(self, exposure: Decimal, maintenance: Decimal) -> Decimal:
+        """The liquidation distance with so much more exposure and maintenance margin."""
+        gross = self.gross_exposure + exposure
+        return max(ZERO, (self.equity - self.maintenance - maintenance) / gross) if gross else Decimal(1)
+
+    @exact
     def share_of_exposure(self, amount: Decimal) -> Decimal:
         return max(ZERO, amount / self.gross_exposure) if self.gross_exposure else ZERO
 

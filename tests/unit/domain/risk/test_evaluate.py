@@ -25,6 +25,7 @@ CODES = {
     "instrument_known_and_trading",
     "kill_switch",
     "leverage",
+    "liquidation_distance",
     "margin",
     "minimum_notional",
     "only_reducing",

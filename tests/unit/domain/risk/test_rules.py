@@ -52,6 +52,7 @@ SELF = limited(prevent_self_trade=True)
 TWICE = limited(duplicate_seconds=5)
 BLOCKED = limited(blocked_instruments=frozenset({"BINANCE:BTC/USDT", "BINANCE:BTC/USDT:USDT"}))
 REDUCING = limited(reduce_only=True)
+DISTANT = limited(minimum_liquidation_distance=D("0.3"))
 LIVE_VERIFIED, ALL_VERIFIED = limited(verified_only="live"), limited(verified_only="all")
 
 PASSES: list[tuple[str, RiskContext]] = [
@@ -137,6 +138,9 @@ PASSES: list[tuple[str, RiskContext]] = [
     ("trading_hours", context()),
     ("trading_hours", context(limits=OPEN)),
     ("trading_hours", long("-10", limits=CLOSED)),
+    ("liquidation_distance", long(limits=DISTANT, standing=standing())),
+    ("liquidation_distance", context(limits=DISTANT)),
+    ("liquidation_distance", long("20", limits=DISTANT, order=SELL)),
     ("verified_only", context(account_mode="live")),
     ("verified_only", context(limits=LIVE_VERIFIED)),
     ("verified_only", context(limits=LIVE_VERIFIED, account_mode="live", compliance="verified")),
@@ -222,6 +226,9 @@ FAILS: list[tuple[str, RiskContext, str, str]] = [
     ("only_reducing", long("-4", limits=REDUCING), "account_id", "may only reduce"),
     ("only_reducing", long("0", limits=REDUCING), "account_id", "may only reduce"),
     ("trading_hours", context(limits=CLOSED), "account_id", "Thu 12:00 UTC; it is open sat-sun 00:00-24:00"),
+    ("liquidation_distance", long(limits=DISTANT), "account_id", "not known"),
+    ("liquidation_distance", long(limits=DISTANT, standing=standing("899")), "quantity", "the limit is 30 %"),
+    ("liquidation_distance", long(limits=DISTANT, standing=standing(maintenance=D(101))), "quantity", "29.9"),
     ("verified_only", context(limits=LIVE_VERIFIED, account_mode="live"), "account_id", "you are unverified"),
     ("verified_only", context(limits=ALL_VERIFIED, compliance="rejected"), "account_id", "you are rejected"),
 ]
