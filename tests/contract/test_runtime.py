@@ -29,9 +29,8 @@ from patriot.runtime.cloudevent import CloudEvent
 from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.edge import system_context, user_context
-from patriot.runtime.embedded import Host, MemoryState, Parts
+from patriot.runtime.embedded import Host, Parts
 from patriot.runtime.function import Context, Feed, Function
-from patriot.runtime.ports import EtagMismatch
 from patriot.runtime.problem import ProblemError
 from patriot.runtime.settings import Settings
 from patriot.security.keys import KeyRing
@@ -486,52 +485,6 @@ async def test_consumer_waiting_for_its_own_publication_is_not_starved(open_host
         for user in range(8):
             await change(host, 0, user_id=UUID(int=100 + user))
         await until(lambda: len(done) == 8)
-
-
-# State
-
-
-async def test_state_keeps_and_forgets(open_host: OpenHost):
-    async with open_host(MemoryStore()) as host:
-        state = host.runtime.state
-        assert await state.get("k") is None
-        await state.set("k", b"1")
-        entry = await state.get("k")
-        assert entry is not None
-        assert entry.value == b"1"
-        await state.delete("k")
-        await state.delete("k")
-        assert await state.get("k") is None
-
-
-async def test_state_refuses_an_old_etag(open_host: OpenHost):
-    async with open_host(MemoryStore()) as host:
-        state = host.runtime.state
-        await state.set("k", b"1")
-        old = await state.get("k")
-        assert old is not None
-        await state.set("k", b"2", etag=old.etag)
-        with pytest.raises(EtagMismatch):
-            await state.set("k", b"3", etag=old.etag)
-        with pytest.raises(EtagMismatch):
-            await state.set("never there", b"3", etag=old.etag)
-        entry = await state.get("k")
-        assert entry is not None
-        assert entry.value == b"2"
-
-
-async def test_state_ends_with_its_time_to_live(open_host: OpenHost):
-    async with open_host(MemoryStore()) as host:
-        state = host.runtime.state
-        await state.set("short", b"1", seconds=0.05)  # or a whole second, where that is the smallest
-        await state.set("long", b"1", seconds=60)
-        old = await state.get("short")
-        assert old is not None
-        await asyncio.sleep(0.08 if isinstance(state, MemoryState) else 1.1)
-        assert await state.get("short") is None
-        assert await state.get("long") is not None
-        with pytest.raises(EtagMismatch):
-            await state.set("short", b"2", etag=old.etag)
 
 
 # Invoke

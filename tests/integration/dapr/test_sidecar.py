@@ -66,17 +66,6 @@ async def test_sidecar_refuses_an_app_without_its_token(host):
         assert answer.status == 401
 
 
-@pytest.mark.requirement("C3")
-async def test_states_change_together(host):
-    sidecar = sidecar_of(host)
-    await sidecar.change_states("state", {"a": b"1", "b": b"2"})
-    await sidecar.change_states("state", {"a": None, "b": b"3"})
-    found = [await sidecar.get_state("state", key) for key in ("a", "b")]
-    assert found[0] is None
-    assert found[1] is not None
-    assert found[1].value == b"3"
-
-
 async def test_missing_component_is_named(host, monkeypatch):
     sidecar = sidecar_of(host)
     await require_components(sidecar)
