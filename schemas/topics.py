@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import schemas.settlement_events
 import schemas.strategy_events  # noqa: F401 - both enter their events
 from schemas.algorithm_events import AlgorithmEvent
-from schemas.events import EVENTS
+from schemas.events import EVENTS, OrderCancelRequested
 from schemas.risk_events import (
     RiskAlertCleared,
     RiskAlertRaised,
@@ -164,6 +164,9 @@ TOPICS: dict[str, Topic] = {
 
 TOPIC_OF: dict[str, Topic] = {name: topic for topic in TOPICS.values() for name in topic.types}
 """Event or report type -> its topic."""
+
+LESSENS_RISK = frozenset({OrderCancelRequested.TYPE})
+"""These types go before all others wherever messages wait."""
 
 PUBSUBS = tuple(sorted({topic.pubsub for topic in TOPICS.values()}))
 

@@ -49,25 +49,25 @@ async def modify_order(order_id: UUID, command: ModifyOrder, context: Context) -
     return await with_fresh_limits(lambda: placing.modify(order_id, command, context))
 
 
-@function.delete("/orders/{order_id}", needs="orders:cancel", idempotent=True)
+@function.delete("/orders/{order_id}", needs="orders:cancel", idempotent=True, first=True)
 async def cancel_order(order_id: UUID, context: Context) -> OrderReceipt:
     """Ask for the end of an order. Repeating it is harmless."""
     return await closing.cancel(order_id, context)
 
 
-@function.delete("/order-lists/{list_id}", needs="orders:cancel", idempotent=True)
+@function.delete("/order-lists/{list_id}", needs="orders:cancel", idempotent=True, first=True)
 async def cancel_list(list_id: UUID, context: Context) -> OrderReceipts:
     """Ask for the end of all orders of a list."""
     return await closing.cancel_list(list_id, context)
 
 
-@function.post("/orders/cancel", needs="orders:cancel", idempotent=True)
+@function.post("/orders/cancel", needs="orders:cancel", idempotent=True, first=True)
 async def cancel_orders(command: CancelOrders, context: Context) -> OrderReceipts:
     """Ask for the end of all open orders of an account, or of those of one instrument."""
     return await closing.cancel_all(command, context)
 
 
-@function.post("/positions/close", needs="orders:create", idempotent=True)
+@function.post("/positions/close", needs="orders:create", idempotent=True, first=True)
 async def close_positions(command: ClosePositions, context: Context) -> OrderReceipts:
     """Cancel the open orders, then close the position of one instrument, or all, at the market."""
     return await closing.close(command, context)

@@ -79,19 +79,19 @@ async def limit_platform(command: SetLimits, context: Context) -> LevelView:
     return await levels.limit(levels.platform(context), command, context)
 
 
-@function.post("/risk/halts/{scope}", needs="accounts:manage", idempotent=True)
+@function.post("/risk/halts/{scope}", needs="accounts:manage", idempotent=True, first=True)
 async def stop(scope: Own, command: Halt, context: Context) -> LevelView:
     """Kill switch: stop the caller's own new orders at a level. Cancels pass."""
     return await levels.stop(await levels.own(scope, context), command.reason, context)
 
 
-@function.post("/risk/tenant-halts/{scope}", needs="risk:manage", idempotent=True)
+@function.post("/risk/tenant-halts/{scope}", needs="risk:manage", idempotent=True, first=True)
 async def stop_managed(scope: Managed, command: Halt, context: Context) -> LevelView:
     """Kill switch of the tenant, a user, an account or a strategy. Only a manager resumes it."""
     return await levels.stop(await levels.managed(scope, context), command.reason, context)
 
 
-@function.post("/risk/platform-halt", needs="broker:manage", idempotent=True)
+@function.post("/risk/platform-halt", needs="broker:manage", idempotent=True, first=True)
 async def stop_platform(command: Halt, context: Context) -> LevelView:
     """Kill switch of everything."""
     return await levels.stop(levels.platform(context), command.reason, context)

@@ -13,7 +13,7 @@ worker of the others, so neither can starve the other. Handlers of such messages
 Limits: `queue_max` messages; beyond it stored events stay in the outbox for the relay. Market data, and whatever a part
 needs only the newest of, is conflated: a message replaces the one of its lane that still waits. While many clients wait
 for an answer, deliveries step back, for at most `step_back_seconds_max` each: a burst is acknowledged first, and a
-lasting crowd cannot keep orders from moving.
+lasting crowd cannot keep orders from moving. Nothing steps in the way of what lessens risk; see lanes.py, admission.py.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from patriot.runtime.dead_letters import DeadLetter, bury
 from patriot.runtime.delivery import Verdict
 from patriot.runtime.lanes import Delivery, Lane, LaneKey, Route, Tracker, Turns, Urgency
 from patriot.store.api import RecordedEvent, Store
-from schemas.topics import TOPIC_OF, TOPICS, Topic
+from schemas.topics import LESSENS_RISK, TOPIC_OF, TOPICS, Topic
 
 BACKOFF_SECONDS = 0.05
 BACKOFF_SECONDS_MAX = 5.0
@@ -73,6 +73,7 @@ class Broker:
         self.pending = 0
         self.deliveries = 0  # attempts so far
         self.waiting_clients: Callable[[], int] = lambda: 0
+        self.give_way: Callable[[], Awaitable[None]] = _give_no_way
 
     # --- wiring ---
     def subscribe(
@@ -156,16 +157,23 @@ class Broker:
         needless = lane.add(delivery)
         if needless is not None:
             self._end(needless)
+        if delivery.event.type in LESSENS_RISK:
+            self._turns.prefer(key)
 
     def _ready(self, key: LaneKey) -> None:
-        (self._awaited if key.urgency is Urgency.AWAITED else self._turns).put(key)
+        turns = self._awaited if key.urgency is Urgency.AWAITED else self._turns
+        turns.put(key, self._clock.monotonic(), first=self._goes_first(key))
+
+    def _goes_first(self, key: LaneKey) -> bool:
+        return key.urgency is Urgency.ACTING and self._lanes[key].first
 
     # --- delivering ---
     async def _work(self, turns: Turns) -> None:
         while True:
             key = await turns.take()
             lane = self._lanes[key]
-            if turns is self._turns:
+            if turns is self._turns and not self._goes_first(key):
+                await self.give_way()
                 await self._step_back(lane.waiting[0])
             lane.busy, delivery = True, lane.waiting[0]
             ended = await self._attempt(delivery)
@@ -252,9 +260,17 @@ class Broker:
             self._in_flight.difference_update(event.id for event in done)
 
     # --- waiting ---
+    def backlog_seconds(self) -> float:
+        """For how long what moves an order on waits for a worker."""
+        return self._turns.waited(self._clock.monotonic())
+
     @property
     def idle(self) -> bool:
         return not self.pending and not self._published
+
+
+async def _give_no_way() -> None:
+    """Nobody told who goes first."""
 
 
 def _resolve(done: asyncio.Future[None]) -> None:

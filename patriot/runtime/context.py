@@ -91,6 +91,7 @@ class RequestContext:
     idempotency: IdempotencyRequest | None = None
     event: CloudEvent | None = None  # the event that is being handled
     lease: LeaseCheck | None = None  # what a feed's task writes, it writes as the holder of this
+    first: bool = False  # it lessens risk: what it writes goes before what others write
 
     # --- who and when ---
     @property
@@ -306,6 +307,7 @@ class RequestContext:
             self._record_of(proposal.result),
             proposal.lease or self.lease,
             ticket=ticket,
+            first=self.first,
             builds_on=[change.loaded.builds_on for change in proposal.changes if change.loaded.builds_on is not None],
         )
 

@@ -22,7 +22,7 @@ from patriot.store.api import AlreadyProcessed
 from patriot.telemetry.tracing import span
 from schemas.events import EVENTS
 from schemas.reports import REPORTS
-from schemas.topics import Topic
+from schemas.topics import LESSENS_RISK, Topic
 from schemas.types import Message
 from schemas.upcasters import MalformedEvent, decode_event
 
@@ -60,13 +60,13 @@ ANSWERS: dict[Verdict, Response] = {
 def receiver(subscription: Subscription) -> Receiver:
     """Hand the event to the subscription's handler, and judge how that ended."""
     handler, decode_data = subscription.handler, _data_decoder(subscription.type)
-    name = f"handle {subscription.type}"
+    name, first = f"handle {subscription.type}", subscription.type in LESSENS_RISK
 
     async def judged(event: CloudEvent, context: RequestContext) -> Verdict:
         try:
             if event.type != subscription.type:
                 raise InvalidCloudEvent(f"type is {event.type!r}, this route takes {subscription.type!r}")
-            context.event, context.origin = event, event.origin
+            context.event, context.origin, context.first = event, event.origin, first
             await handler(decode_data(event), context)
         except AlreadyProcessed:
             return "SUCCESS"

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from patriot.protocols.market import Market
 from patriot.runtime import asgi
 from patriot.runtime.access import BROKER, Access
+from patriot.runtime.admission import Admission
 from patriot.runtime.breaker import BreakingInvoker
 from patriot.runtime.broker import Broker, BrokerLimits
 from patriot.runtime.clock import Clock, Ids
@@ -216,6 +217,8 @@ class Host:
         plain = [route for part in parts.all for route in part.plain_routes]
         self.public = Edge(Direct(public_app(parts), plain), self.runtime, "gateway")
         self.broker.waiting_clients = lambda: self.public.active
+        admission = Admission.of(self.runtime)
+        self.broker.give_way, admission.backlog_seconds = admission.step_back, self.broker.backlog_seconds
         self._tasks: list[asyncio.Task[None]] = []
 
     async def _deliver(self, consumer: str, path: str, event: CloudEvent) -> Verdict:

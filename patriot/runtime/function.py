@@ -66,9 +66,10 @@ class Function:
         return self._route(self.router, "GET", path, needs, options)
 
     def post(
-        self, path: str, *, needs: str | None, idempotent: bool = False, **options: Any
+        self, path: str, *, needs: str | None, idempotent: bool = False, first: bool = False, **options: Any
     ) -> Callable[[HandlerType], HandlerType]:
-        return self._route(self.router, "POST", path, needs, options, idempotent=idempotent)
+        """`first`: it lessens risk, so it goes before everything else wherever things wait."""
+        return self._route(self.router, "POST", path, needs, options, idempotent=idempotent, first=first)
 
     def patch(
         self, path: str, *, needs: str | None, idempotent: bool = False, **options: Any
@@ -76,9 +77,9 @@ class Function:
         return self._route(self.router, "PATCH", path, needs, options, idempotent=idempotent)
 
     def delete(
-        self, path: str, *, needs: str | None, idempotent: bool = False, **options: Any
+        self, path: str, *, needs: str | None, idempotent: bool = False, first: bool = False, **options: Any
     ) -> Callable[[HandlerType], HandlerType]:
-        return self._route(self.router, "DELETE", path, needs, options, idempotent=idempotent)
+        return self._route(self.router, "DELETE", path, needs, options, idempotent=idempotent, first=first)
 
     def invoked(self, path: str, **options: Any) -> Callable[[HandlerType], HandlerType]:
         """A POST route for other parts only (service token); unreachable from the public edge."""
@@ -117,9 +118,11 @@ class Function:
         options: dict[str, Any],
         *,
         idempotent: bool = False,
+        first: bool = False,
     ) -> Callable[[HandlerType], HandlerType]:
         status: int = options.get("status_code", 200)
-        secured = type("Secured", (SecuredRoute,), {"needs": needs, "idempotent": idempotent, "success": status})
+        guarded = {"needs": needs, "idempotent": idempotent, "first": first, "success": status}
+        secured = type("Secured", (SecuredRoute,), guarded)
 
         def register(handler: HandlerType) -> HandlerType:
             router.add_api_route(path, handler, methods=[method], route_class_override=secured, **options)

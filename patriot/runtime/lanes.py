@@ -1,19 +1,19 @@
 """Lanes of the embedded broker, and whose turn it is. Rule: within a lane one delivery after the other, in order.
 
 AWAITED   somebody waits for it (venue reports); has workers of its own
-ACTING    moves an order on
+ACTING    moves an order on; a lane in which something waits that lessens risk goes before all others
 SHOWING   keeps read models; goes when nothing acts, and every fourth time when something does
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
 from patriot.runtime.cloudevent import CloudEvent
-from schemas.topics import Topic
+from schemas.topics import LESSENS_RISK, Topic
 
 SHOWING_EVERY = 4
 
@@ -87,6 +87,11 @@ class Lane:
     waiting: deque[Delivery] = field(default_factory=deque)
     busy: bool = False
 
+    @property
+    def first(self) -> bool:
+        """Whether it holds what must not wait for other lanes, maybe behind what comes before it."""
+        return any(delivery.event.type in LESSENS_RISK for delivery in self.waiting)
+
     def add(self, delivery: Delivery) -> Delivery | None:
         """Take the delivery in; returns the one that has become needless."""
         last = self.waiting[-1] if len(self.waiting) > self.busy else None
@@ -101,17 +106,35 @@ class Turns:
     """Lanes that wait for a worker, in the order in which they get one."""
 
     def __init__(self) -> None:
-        self._acting: deque[LaneKey] = deque()
+        self._first: deque[LaneKey] = deque()
+        self._acting: OrderedDict[LaneKey, float] = OrderedDict()
         self._showing: deque[LaneKey] = deque()
         self._count = asyncio.Semaphore(0)
         self._taken = 0
 
-    def put(self, key: LaneKey) -> None:
-        (self._showing if key.urgency is Urgency.SHOWING else self._acting).append(key)
+    def put(self, key: LaneKey, now: float, *, first: bool = False) -> None:
+        """Its turn comes. `now` is monotonic."""
+        if first:
+            self._first.append(key)
+        elif key.urgency is Urgency.SHOWING:
+            self._showing.append(key)
+        else:
+            self._acting[key] = now
         self._count.release()
+
+    def prefer(self, key: LaneKey) -> None:
+        """If it waits, it goes before the others from now on."""
+        if self._acting.pop(key, None) is not None:
+            self._first.append(key)
 
     async def take(self) -> LaneKey:
         await self._count.acquire()
+        if self._first:
+            return self._first.popleft()
         self._taken += 1
         shows = self._showing and (not self._acting or self._taken % SHOWING_EVERY == 0)
-        return (self._showing if shows else self._acting).popleft()
+        return self._showing.popleft() if shows else self._acting.popitem(last=False)[0]
+
+    def waited(self, now: float) -> float:
+        """For how many seconds the lane that acts next has waited for a worker."""
+        return now - next(iter(self._acting.values())) if self._acting else 0.0

@@ -17,6 +17,7 @@ from patriot.security.errors import PermissionDenied, TokenRefused
 from patriot.store.api import GuardFailed, InsufficientFunds, StoreUnavailable, VersionConflict
 from schemas.events import Event
 
+RETRY_AFTER = {503: "1"}  # seconds; "send it again in a moment"
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:patriot:problem:"
 ERRORS_MAX = 20  # a body of many wrong fields must not make a far larger answer
@@ -125,6 +126,11 @@ def _(_: ClientDisconnect) -> ProblemError:
 def _(error: HTTPException) -> ProblemError:
     status = HTTPStatus(error.status_code)
     return ProblemError(status, status.phrase.lower().replace(" ", "_").replace("-", "_"), str(error.detail))
+
+
+def headers(problem: ProblemError) -> dict[str, str]:
+    """What goes with the body: when to come again, where that is what to do."""
+    return {"Retry-After": RETRY_AFTER[problem.status]} if problem.status in RETRY_AFTER else {}
 
 
 def body(problem: ProblemError, correlation_id: str) -> bytes:

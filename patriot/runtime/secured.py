@@ -12,15 +12,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from patriot.runtime import problem
-from patriot.runtime.admission import Admission
+from patriot.runtime.admission import ADDS_RISK, OVERLOADED, Admission
 from patriot.runtime.context import IdempotencyRequest, RequestContext
-from patriot.runtime.direct import plain_handler
+from patriot.runtime.direct import Endpoint, plain_handler
 from patriot.runtime.strict_json import StrictRequest
 from patriot.store.api import DuplicateRequest, StoreUnavailable
 from patriot.telemetry.metrics import metrics
 from patriot.telemetry.tracing import step
 
 KEY_LENGTH_MAX = 128
+SERVER_ERROR = 500
 TRANSIENT = frozenset({"conflict", "limits_changed"})  # "send it again": such an answer must not be kept
 
 log = structlog.get_logger()
@@ -31,6 +32,7 @@ class SecuredRoute(APIRoute):
 
     needs: str | None = None
     idempotent = False
+    first = False
     success = 200
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -48,14 +50,23 @@ class SecuredRoute(APIRoute):
                 if self.idempotent:
                     await self._idempotency(context, strict)
                 with step(f"{request.method} {self.path}", service=str(self.tags[0])):
-                    async with Admission.of(context.runtime).admitted(self.needs):
-                        return await handler(strict)
+                    return await self._admitted(context, handler, strict)
             except DuplicateRequest as error:
                 return _replay(context, error)
             except Exception as error:  # noqa: BLE001 - the edge answers every error, as a problem
                 return await self._refuse(context, error)
 
         return secured
+
+    async def _admitted(self, context: RequestContext, handler: Endpoint, request: Request) -> Response:
+        if self.first:
+            context.first = True
+            with Admission.of(context.runtime).first():
+                return await handler(request)
+        if self.needs in ADDS_RISK:
+            async with Admission.of(context.runtime).turn():
+                return await handler(request)
+        return await handler(request)
 
     async def _idempotency(self, context: RequestContext, request: Request) -> None:
         key = request.headers.get("idempotency-key")
@@ -72,12 +83,14 @@ class SecuredRoute(APIRoute):
 
     async def _refuse(self, context: RequestContext, error: Exception) -> Response:
         refusal = problem.of_exception(error)
-        if refusal.status >= 500:
+        if refusal.code == OVERLOADED:
+            metrics.orders_failed(context.service, OVERLOADED).inc()
+        elif refusal.status >= SERVER_ERROR:
             log.error("request failed", exc_info=error, path=self.path)
         body = problem.body(refusal, context.origin.correlation_id)
         if refusal.witness is not None:
             metrics.orders_failed(context.service, refusal.code).inc()
-        if refusal.status < 500 and refusal.code not in TRANSIENT:
+        if refusal.status < SERVER_ERROR and refusal.code not in TRANSIENT:
             try:
                 await context.remember(refusal.status, body, refusal.witness)
             except DuplicateRequest as duplicate:
@@ -85,7 +98,7 @@ class SecuredRoute(APIRoute):
             except StoreUnavailable as lost:
                 refusal = problem.of_exception(lost)
                 body = problem.body(refusal, context.origin.correlation_id)
-        return Response(body, refusal.status, media_type=problem.MEDIA_TYPE)
+        return Response(body, refusal.status, problem.headers(refusal), problem.MEDIA_TYPE)
 
 
 def _check_parameters(request: Request) -> None:

@@ -161,6 +161,8 @@ class Commit:
 
     `builds_on` names commits of this process that it takes for granted: it is refused unless they are durable or come
     before it in the same batch. Their version alone would not do: another process may have written another one.
+
+    `first`: it lessens risk, so it goes before those that wait. It must not build on one of them.
     """
 
     origin: Origin
@@ -177,6 +179,7 @@ class Commit:
     publish: bool = True
     ticket: Ticket | None = None
     builds_on: Sequence[Ticket] = ()
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

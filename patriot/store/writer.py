@@ -1,8 +1,8 @@
 """The one task that writes. Rule: every commit handed in gets one truthful answer, and the queue has a limit.
 
-While a batch is on its way to the disk the next one gathers: group commit without waiting. A commit that finds the
-queue full is turned away with StoreUnavailable at once. Outbox entries to delete ride on the next batch, or go alone
-after some milliseconds.
+While a batch is on its way to the disk the next one gathers: group commit without waiting. Kill switches go before
+whatever lessens risk, and this before everything else. A commit that finds its queue full is turned away with
+StoreUnavailable at once. Outbox entries to delete ride on the next batch, or go alone after some milliseconds.
 """
 
 import asyncio
@@ -42,6 +42,7 @@ class Writer:
     def __init__(self, connect: Callable[[], Awaitable[Connection]], limits: Limits | None = None) -> None:
         self._connect = connect
         self._limits = limits or Limits()
+        self._first: deque[tuple[Entry, _Future]] = deque()
         self._queue: deque[tuple[Entry, _Future]] = deque()
         self._published: list[int] = []
         self._taking_off: list[_Future] = []
@@ -77,12 +78,13 @@ class Writer:
         if self._closing:
             raise StoreUnavailable("the store is closed")
         future: _Future = asyncio.get_running_loop().create_future()
+        queue = self._first if entry.commit.first else self._queue
         if entry.commit.raises:  # a kill switch waits for nobody
-            self._queue.appendleft((entry, future))
-        elif len(self._queue) >= self._limits.queue_commits_max:
+            self._first.appendleft((entry, future))
+        elif len(queue) >= self._limits.queue_commits_max:
             raise StoreUnavailable("the write queue is full")
         else:
-            self._queue.append((entry, future))
+            queue.append((entry, future))
         self._work.set()
         return await future
 
@@ -98,12 +100,16 @@ class Writer:
         await future
 
     async def _write_for_ever(self) -> None:
-        while not (self._closing and not self._queue and not self._published):
+        while not self._closing or self._has_work:
             await self._work.wait()
             await asyncio.sleep(0)  # those who run in the same turn of the loop come along
             self._work.clear()
-            while self._queue or self._published:
+            while self._has_work:
                 await self._write_batch()
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._first or self._queue or self._published)
 
     async def _write_batch(self) -> None:
         taken = self._take()
@@ -124,10 +130,10 @@ class Writer:
     def _take(self) -> list[tuple[Entry, _Future]]:
         """The next commits that may share a batch: up to its limit, all published or all not."""
         taken: list[tuple[Entry, _Future]] = []
-        while self._queue and len(taken) < self._limits.batch_commits_max:
-            if taken and self._queue[0][0].commit.publish is not taken[0][0].commit.publish:
+        while (queue := self._first or self._queue) and len(taken) < self._limits.batch_commits_max:
+            if taken and queue[0][0].commit.publish is not taken[0][0].commit.publish:
                 break
-            entry, future = self._queue.popleft()
+            entry, future = queue.popleft()
             if not future.cancelled():  # else its caller is gone, and nothing was written yet
                 taken.append((entry, future))
         return taken
@@ -186,8 +192,8 @@ class Writer:
 
     def _turn_away(self, error: Exception) -> None:
         """Nobody waits longer than the first in the queue did."""
-        while self._queue:
-            _, future = self._queue.popleft()
+        while queue := self._first or self._queue:
+            _, future = queue.popleft()
             _answer(future, StoreUnavailable(f"no connection to the database: {error}"))
 
     async def _roll_back(self) -> None:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from patriot.runtime.broker import Broker, BrokerLimits
 from patriot.runtime.clock import SystemClock
 from patriot.runtime.cloudevent import CloudEvent
@@ -14,11 +16,11 @@ from patriot.runtime.delivery import Verdict
 from patriot.runtime.lanes import SHOWING_EVERY, LaneKey, Turns, Urgency
 from patriot.store.api import Origin, RecordedEvent, StreamId
 from patriot.store.memory import MemoryStore
-from schemas.events import OrderRouted
+from schemas.events import OrderCancelRequested, OrderRouted
 from schemas.topics import ORDER_EVENTS
 
 PATH = "/events/x"
-RULE = {"match": f'event.type == "{OrderRouted.TYPE}"', "path": PATH}
+RULES = [{"match": f'event.type == "{kind}"', "path": PATH} for kind in (OrderRouted.TYPE, OrderCancelRequested.TYPE)]
 TENANT = UUID(int=1)
 
 
@@ -29,8 +31,8 @@ def lane(name: str, urgency: Urgency) -> LaneKey:
 async def test_acting_lanes_go_first_but_do_not_starve_the_showing_ones():
     turns = Turns()
     for number in range(8):
-        turns.put(lane(f"s{number}", Urgency.SHOWING))
-        turns.put(lane(f"a{number}", Urgency.ACTING))
+        turns.put(lane(f"s{number}", Urgency.SHOWING), 0)
+        turns.put(lane(f"a{number}", Urgency.ACTING), 0)
     taken = [(await turns.take()).subject for _ in range(16)]
     early = taken[: SHOWING_EVERY * 2]
     assert [name for name in early if name.startswith("s")] == ["s0", "s1"]
@@ -43,8 +45,21 @@ async def test_waiting_worker_gets_the_next_lane():
     turns = Turns()
     waiting = asyncio.create_task(turns.take())
     await asyncio.sleep(0)
-    turns.put(lane("a", Urgency.SHOWING))
+    turns.put(lane("a", Urgency.SHOWING), 0)
     assert (await waiting).subject == "a"
+
+
+@pytest.mark.requirement("B13")
+async def test_lanes_that_lessen_risk_go_before_all_others():
+    turns = Turns()
+    for number in range(4):
+        turns.put(lane(f"a{number}", Urgency.ACTING), number)
+    turns.put(lane("now", Urgency.ACTING), 5, first=True)
+    turns.prefer(lane("a2", Urgency.ACTING))
+    turns.prefer(lane("not here", Urgency.ACTING))
+    assert turns.waited(6) == 6
+    assert [(await turns.take()).subject for _ in range(5)] == ["now", "a2", "a0", "a1", "a3"]
+    assert turns.waited(6) == 0
 
 
 class Consumer:
@@ -67,7 +82,7 @@ class Consumer:
 @asynccontextmanager
 async def running(consumer: Consumer, newest: Sequence[str] = (), **limits: Any) -> AsyncIterator[Broker]:
     broker = Broker(consumer, MemoryStore(), SystemClock(), BrokerLimits(**limits))
-    subscription = {"topic": ORDER_EVENTS.name, "routes": {"rules": [RULE]}}
+    subscription = {"topic": ORDER_EVENTS.name, "routes": {"rules": RULES}}
     broker.subscribe("shows", [subscription], shows=True, newest=newest)
     broker.subscribe("acts", [subscription])
     broker.start()
@@ -77,10 +92,12 @@ async def running(consumer: Consumer, newest: Sequence[str] = (), **limits: Any)
         await broker.stop()
 
 
-def recorded(correlation_id: str, order_id: UUID | None = None, version: int = 1) -> RecordedEvent:
+def recorded(
+    correlation_id: str, order_id: UUID | None = None, version: int = 1, kind: str = OrderRouted.TYPE
+) -> RecordedEvent:
     stream = StreamId(TENANT, "order", order_id or uuid4())
     origin = Origin(TENANT, "user:1", correlation_id)
-    return RecordedEvent(stream, version, OrderRouted.TYPE, 1, b"{}", datetime.now(UTC), origin)
+    return RecordedEvent(stream, version, kind, 1, b"{}", datetime.now(UTC), origin)
 
 
 async def until_idle(broker: Broker) -> None:
@@ -158,3 +175,55 @@ async def test_burst_of_clients_goes_first():
         assert len(consumer.got) < 60  # one at a time, each after a pause
         broker.waiting_clients = lambda: 0
         await until_idle(broker)
+
+
+@pytest.mark.requirement("B13")
+async def test_cancel_goes_before_orders_that_wait_and_steps_back_for_nobody():
+    """A thousand orders wait, as many clients; the order that is cancelled has a message before its cancel."""
+    consumer, order_id = Consumer(), uuid4()
+    async with running(consumer, concurrency=1, step_back_seconds_max=60) as broker:
+        broker.publish_recorded([recorded("busy")])
+        await asyncio.sleep(0.01)
+        broker.publish_recorded([recorded(str(number)) for number in range(1_000)])
+        broker.publish_recorded([recorded("routed", order_id)])
+        broker.publish_recorded([recorded("cancel", order_id, 2, OrderCancelRequested.TYPE)])
+        broker.waiting_clients = lambda: 100
+        consumer.gate.set()
+        async with asyncio.timeout(5):
+            while ("acts", "cancel") not in consumer.got:
+                await asyncio.sleep(0.001)
+        broker.waiting_clients = lambda: 0
+        assert [number for name, number in consumer.got if name == "acts"][:3] == ["busy", "routed", "cancel"]
+
+
+@pytest.mark.requirement("B13")
+async def test_deliveries_give_way_to_what_lessens_risk():
+    consumer, ways = Consumer(), asyncio.Event()
+    consumer.gate.set()
+    async with running(consumer) as broker:
+
+        async def give_way() -> None:
+            await ways.wait()
+
+        broker.give_way = give_way
+        broker.publish_recorded([recorded("order")])
+        broker.publish_recorded([recorded("cancel", kind=OrderCancelRequested.TYPE)])
+        await asyncio.sleep(0.02)
+        assert [entry for entry in consumer.got if entry[0] == "acts"] == [("acts", "cancel")]
+        ways.set()
+        await until_idle(broker)
+    assert len(consumer.got) == 4
+
+
+async def test_backlog_is_what_waits_for_a_worker():
+    consumer = Consumer()
+    async with running(consumer, concurrency=1) as broker:
+        assert broker.backlog_seconds() == 0
+        broker.publish_recorded([recorded("1")])
+        await asyncio.sleep(0.02)
+        broker.publish_recorded([recorded("2")])
+        await asyncio.sleep(0.05)
+        assert 0.03 < broker.backlog_seconds() < 5
+        consumer.gate.set()
+        await until_idle(broker)
+        assert broker.backlog_seconds() == 0

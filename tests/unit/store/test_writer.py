@@ -9,7 +9,7 @@ import pytest
 
 from patriot.domain.errors import InvalidValue
 from patriot.store import writer as module
-from patriot.store.api import StoreUnavailable, VersionConflict
+from patriot.store.api import GuardChange, StoreUnavailable, VersionConflict
 from patriot.store.batch import Entry, Outcome
 from patriot.store.known import Known
 from patriot.store.writer import Limits, Writer
@@ -124,6 +124,23 @@ async def test_a_full_queue_turns_away_at_once(batches: list[Batch]):
         await writer.write(entry())
     Batch.running.set()
     assert await asyncio.gather(*tasks) == [1, 1]
+    await writer.close()
+
+
+@pytest.mark.requirement("B13")
+async def test_what_lessens_risk_goes_before_what_waits_and_a_kill_switch_before_that(batches: list[Batch]):
+    Batch.running.clear()
+    writer = await started(Limits(batch_commits_max=2, queue_commits_max=3))
+    busy = asyncio.create_task(writer.write(entry(1)))
+    await asyncio.sleep(0.01)
+    orders = [asyncio.create_task(writer.write(entry(version))) for version in (2, 3, 4)]
+    cancels = [asyncio.create_task(writer.write(entry(version, first=True))) for version in (5, 6)]
+    halt = asyncio.create_task(writer.write(entry(8, raises=[GuardChange("platform", halted=True)])))
+    await asyncio.sleep(0)
+    Batch.running.set()
+    await asyncio.gather(busy, *orders, *cancels, halt)
+    written = [[e.commit.appends[0].expected_version for e in batch.entries] for batch in batches]
+    assert written == [[1], [8, 5], [6, 2], [3, 4]]
     await writer.close()
 
 
