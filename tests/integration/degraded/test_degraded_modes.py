@@ -1,67 +1,27 @@
 """One test per row of docs/degraded-modes.md: what still works, what stops, and that it comes back."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
-import orjson
 import pytest
-from structlog.testing import capture_logs
 
 from patriot.domain.venue import Unknown
 from patriot.runtime import discovery
 from patriot.runtime.context import price_key
-from patriot.runtime.embedded import Host
 from patriot.store.api import StoreUnavailable
+from patriot.store.connections import urls_of
 from patriot.store.memory import MemoryStore
+from patriot.store.postgres import PostgresStore
+from patriot.store.writer import Limits
 from schemas.reports import PriceReport
-from tests.support.host import PERPETUAL, Client, define, running_host, set_price, until_idle
-from tests.support.venues import FillingVenue, RestingVenue
-
-OTHER = replace(PERPETUAL, id="BYBIT:BTC/USDT:USDT")
-
-
-@dataclass
-class Desk:
-    """A user with one resting order, placed while all was well."""
-
-    host: Host
-    user: Client
-    account: str
-    resting: str = ""
-
-    def order(self, **changes: Any) -> dict[str, Any]:
-        fields = {"account_id": self.account, "instrument": PERPETUAL.id, "side": "buy", "quantity": "0.01"}
-        return {**fields, "price": "59000", **changes}
-
-    async def place(self, **changes: Any) -> tuple[int, str]:
-        answer = await self.user.call("POST", "/orders", self.order(**changes))
-        body = orjson.loads(answer.body)
-        return answer.status, body.get("code") or body["order_id"]
-
-    async def status(self, order_id: str) -> str:
-        return str((await self.user.json("GET", f"/orders/{order_id}"))["status"])
-
-    async def cancel(self) -> int:
-        return (await self.user.call("DELETE", f"/orders/{self.resting}")).status
-
-
-@asynccontextmanager
-async def make_desk(**settings: Any) -> AsyncIterator[Desk]:
-    async with running_host(**settings) as host:
-        host.runtime.venues["paper"] = RestingVenue()
-        await define(host.runtime.store, PERPETUAL, OTHER)
-        for instrument in (PERPETUAL, OTHER):
-            await set_price(host, instrument.id, "60000", "60000.1")
-        user = await Client(host).register("ada")
-        made = Desk(host, user, await user.paper_account(USDT="1000000"))
-        made.resting = (await made.place())[1]
-        await until_idle(host)
-        with capture_logs():
-            yield made
+from tests.integration.degraded.desk import OTHER, make_desk
+from tests.support.host import PERPETUAL, set_price, until_idle
+from tests.support.venues import FillingVenue
 
 
 def test_every_row_has_its_test():
@@ -186,6 +146,74 @@ async def test_without_postgresql(monkeypatch: pytest.MonkeyPatch):
         assert [event.id async for event in desk.host.runtime.store.read()] == events, "nothing is half done"
         assert (await desk.place())[0] == 201
         assert await desk.cancel() == 200
+
+
+class Cable:
+    """Between the platform and PostgreSQL. `cut` resets every connection, and nothing answers until `mend`."""
+
+    def __init__(self, database: str, folder: Path) -> None:
+        real = parse_qs(urlsplit(database).query)["host"][0]
+        self.url = database.replace(real, str(folder))
+        self._there, self._here = f"{real}/.s.PGSQL.5432", folder / ".s.PGSQL.5432"
+        self._server: asyncio.Server | None = None
+        self._ends: set[asyncio.StreamWriter] = set()
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_unix_server(self._carry, self._here)
+
+    async def cut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self._here.unlink(missing_ok=True)
+        for end in self._ends:
+            end.transport.abort()
+        self._ends.clear()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_unix_connection(self._there)
+        self._ends |= {writer, far_writer}
+        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def store_behind(cable: Cable) -> AsyncIterator[PostgresStore]:
+    await cable.mend()
+    store = await PostgresStore.open(urls_of(cable.url), limits=Limits(reconnect_seconds_max=1))
+    try:
+        yield store
+    finally:
+        await store.close()
+        await cable.cut()
+
+
+@pytest.mark.postgres
+@pytest.mark.requirement("B12", "A5", "A6")
+async def test_without_a_real_postgresql(database: str, tmp_path: Path):
+    """The same over real connections: cut in the middle of the day, and mended."""
+    cable = Cable(database, tmp_path)
+    async with store_behind(cable) as store, make_desk(store=store) as desk:
+        await cable.cut()
+        assert await asyncio.gather(desk.place(), desk.cancel()) == [(503, "store_unavailable"), 503]
+        assert await desk.host.runtime.state.get(price_key(PERPETUAL.id)) is not None, "prices are still known"
+        await cable.mend()
+        async with asyncio.timeout(20):
+            while (await desk.place())[0] != 201:
+                await asyncio.sleep(0.1)
+        assert await desk.cancel() == 200
+        await until_idle(desk.host)
+        assert sum(order["status"] == "cancelled" for order in (await desk.user.json("GET", "/orders"))["orders"]) == 1
+        assert len((await desk.user.json("GET", "/orders"))["orders"]) == 2, "what was refused left nothing"
 
 
 ROWS = {
