@@ -7,10 +7,15 @@ from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+import structlog
+from starlette.applications import Starlette
+from starlette.routing import Route
+
 from patriot.runtime import discovery
 from patriot.runtime.access import Access
 from patriot.runtime.clock import Clock, SystemClock, SystemIds
 from patriot.runtime.embedded import Host, Parts
+from patriot.runtime.function import metrics_page
 from patriot.runtime.ports import Random
 from patriot.runtime.serving import Served, free_port, listen, serving
 from patriot.runtime.settings import Settings
@@ -23,6 +28,8 @@ from patriot.venues.opening import open_venues
 KEY_FILE = "keys.json"
 HOUSEKEEPING_SECONDS = 60.0
 GARBAGE_THRESHOLDS = (20_000, 20, 100)
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +54,25 @@ async def platform(settings: Settings) -> AsyncIterator[Platform]:
     ):
         host = make_host(settings, store)
         host.runtime.spawn(open_venues(host.runtime), "open venues")
-        async with serving(host.public, listen(settings.host, settings.port)) as url:
+        async with serving(host.public, listen(settings.host, settings.port)) as url, _metrics(settings):
             await host.start()
             try:
                 with short_collections():
                     yield Platform(host, url)
             finally:
                 await host.stop()
+
+
+@asynccontextmanager
+async def _metrics(settings: Settings) -> AsyncIterator[None]:
+    """What Prometheus asks for, on a port of its own: the public one does not show it."""
+    if not settings.metrics_port:
+        yield
+        return
+    app = Starlette(routes=[Route("/metrics", metrics_page)])
+    async with serving(app, listen(settings.host, settings.metrics_port, "PATRIOT_METRICS_PORT")) as url:
+        log.info("metrics served", url=f"{url}/metrics")
+        yield
 
 
 @contextmanager

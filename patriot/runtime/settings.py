@@ -28,12 +28,11 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port of the public edge; 0 = any free one")
     venue_port: int = Field(8010, ge=0, le=65535, description="port of the built-in venue; 0 = any free one")
     shard: str = Field("0/1", description="number/of how many: which symbols or accounts are this process's")
+    metrics_port: int = Field(0, ge=0, le=65535, description="port of the embedded platform's /metrics; 0 = none")
     venue_at: str = Field("", description="host:port of a built-in venue elsewhere; empty = it is here, on venue_port")
     venue_host: str = Field("127.0.0.1", description="address that the built-in venue listens on")
     market: Literal["synthetic", "live", "replay"] = Field("synthetic", description="where prices come from")
-    market_told: bool = Field(
-        True, description="market data is published; no: only the venue of this process has it"
-    )
+    market_told: bool = Field(True, description="market data is published; no: only the venue of this process has it")
     execution: Literal["wire", "in_process"] = Field("wire", description="how paper orders reach the built-in venue")
     seed: int = Field(1, description="seed of the synthetic market")
     demo: bool = Field(True, description="create the demo user, paper account and strategy")

@@ -22,13 +22,13 @@ class PlatformProcess:
     def __init__(self, folder: Path, execution: str) -> None:
         self.folder, self.execution = folder, execution
         self.kills = self.database_kills = 0
-        self.port, venue_port = _free_ports(2)
+        self.port, self.venue_port = _free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}/api/v1"
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = {name: text for name, text in os.environ.items() if not name.startswith("PATRIOT_")}
         self._environment |= {
             "PATRIOT_EXECUTION": execution,
-            "PATRIOT_VENUE_PORT": str(venue_port),
+            "PATRIOT_VENUE_PORT": str(self.venue_port),
             "PATRIOT_DEMO": "false",
             "PATRIOT_LOG_LEVEL": "warning",
         }

@@ -3,9 +3,13 @@
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 
 from patriot.runtime import asgi
+from patriot.runtime.platform import platform
+from patriot.runtime.serving import free_port
+from patriot.runtime.settings import Settings
 from patriot.telemetry.metrics import Metrics, metrics
 from tests.integration.telemetry.test_traces import CORRELATION_ID, FillingVenue, order_of
 from tests.support.host import running_host, until_idle
@@ -72,3 +76,16 @@ async def test_refused_token_is_counted():
 def test_metric_is_moved_somewhere(maker: str):
     """A metric that nobody moves is an alert that never fires."""
     assert re.search(rf"\b(metrics|measured)\.{maker}\(", SOURCES)
+
+
+@pytest.mark.postgres
+@pytest.mark.requirement("P16")
+async def test_embedded_platform_shows_its_page_on_a_port_of_its_own(database: str, tmp_path: Path):
+    settings = Settings(
+        data_dir=tmp_path, database_url=database, port=0, execution="in_process", demo=False, metrics_port=free_port()
+    )
+    async with platform(settings) as running, httpx.AsyncClient() as client:
+        page = await client.get(f"http://127.0.0.1:{settings.metrics_port}/metrics")
+        assert page.status_code == 200
+        assert "read_model_lag_seconds" in page.text
+        assert (await client.get(f"{running.url}/metrics")).status_code == 404, "the public edge does not show it"
