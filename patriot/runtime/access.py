@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from patriot.runtime.clock import Clock
@@ -61,9 +61,9 @@ class Access:
         """The headers with which `caller` calls `target`, on behalf of `identity`."""
         return {HEADER: self._services[caller].issue(target, self._clock.now(), identity)}
 
-    def revoke_user(self, user_id: UUID) -> None:
-        """Refuse what was issued to the user until now, in this process."""
-        self._users.revoke_user(user_id, self._clock.now())
+    def revoke_user(self, user_id: UUID, moment: datetime) -> None:
+        """Refuse, in this process, what was issued to the user up to `moment`; the others learn it from the store."""
+        self._users.revoke_user(user_id, moment)
 
     def issue(self, user_id: UUID, tenant_id: UUID, role: str, token_id: str) -> tuple[str, int]:
         """A user's access token and its life in seconds."""

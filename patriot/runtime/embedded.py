@@ -30,6 +30,7 @@ from patriot.runtime.reference import References
 from patriot.runtime.schedules import start_schedules
 from patriot.runtime.secured import SecuredRoute, add_problem_handlers
 from patriot.runtime.settings import Settings
+from patriot.runtime.sign_outs import follow_sign_outs
 from patriot.runtime.states import StateCache
 from patriot.runtime.supervision import duties_apart, perform
 from patriot.store.api import PUBLIC_TENANT, Lease, Origin, Store
@@ -238,6 +239,7 @@ class Host:
 
     async def start(self) -> None:
         self.broker.start()
+        await follow_sign_outs(self.runtime)
         start_schedules((schedule for part in self.parts.all for schedule in part.schedules), self.runtime)
         self._tasks = [
             asyncio.create_task(perform(self.runtime, duty), name=duty.name)

@@ -291,6 +291,10 @@ class Store(Protocol):
         """Tenant and scope of every kill switch that is on; tenant 0 for the platform's own."""
         ...
 
+    async def signed_out(self, since: datetime) -> Mapping[UUID, datetime]:
+        """Users whose tokens were withdrawn at `since` or later, and when, in every tenant."""
+        ...
+
     async def acquire_lease(self, name: str, owner: str, now: datetime, seconds: float) -> Lease | None:
         """Take or renew a lease. The owner renews at the same epoch; another takes it only after expiry, epoch + 1."""
         ...

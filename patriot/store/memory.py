@@ -119,6 +119,10 @@ class MemoryStore:
     async def halted(self) -> Collection[tuple[UUID, str]]:
         return {key for key, guard in self._facts.guards.items() if guard.halted}
 
+    async def signed_out(self, since: datetime) -> Mapping[UUID, datetime]:
+        moments = {row["id"]: row.get("signed_out_at") for row in self._rows["users"].values()}
+        return {user_id: moment for user_id, moment in moments.items() if moment is not None and moment >= since}
+
     async def acquire_lease(self, name: str, owner: str, now: datetime, seconds: float) -> Lease | None:
         lease = _taken_or_renewed(self._leases.get(name), Lease(name, owner, 1, now + timedelta(seconds=seconds)), now)
         if lease is not None:

@@ -173,6 +173,10 @@ class PostgresStore:
         with unavailable_when_lost():
             return {(row[0], row[1]) for row in await self._system.fetch(sql.READ_HALTED)}
 
+    async def signed_out(self, since: datetime) -> Mapping[UUID, datetime]:
+        with unavailable_when_lost():
+            return {row[0]: row[1] for row in await self._system.fetch(sql.READ_SIGNED_OUT, since)}
+
     async def acquire_lease(self, name: str, owner: str, now: datetime, seconds: float) -> Lease | None:
         expires_at = now + timedelta(seconds=seconds)
         with unavailable_when_lost():

@@ -221,6 +221,8 @@ raised as (
 
 READ_HALTED = "select tenant_id, scope from guards where halted"
 
+READ_SIGNED_OUT = "select id, signed_out_at from users where signed_out_at >= $1"
+
 LOCK_QUOTAS = """
 select q.tenant_id, q.account_id, q.name, q.used
 from quotas q

@@ -400,6 +400,16 @@ async def test_a_guard_refuses_after_limits_changed_and_while_halted(store: Stor
     await store.commit(commit(guards=[Guard(scope, 4)]))
 
 
+@pytest.mark.requirement("P14")
+async def test_withdrawn_tokens_are_told_from_a_moment_on(store: Store):
+    moments = {UUID(int=number): NOW + timedelta(minutes=number) for number in range(1, 4)}
+    for user_id, moment in moments.items():
+        await store.commit(commit(rows=[Row("users", {"id": user_id, "signed_out_at": moment, "stream_version": 1})]))
+    await store.commit(commit(rows=[Row("users", {"id": UUID(int=9), "stream_version": 1})]))
+    assert await store.signed_out(NOW) == moments
+    assert set(await store.signed_out(NOW + timedelta(minutes=2))) == {UUID(int=2), UUID(int=3)}
+
+
 @pytest.mark.requirement("P11")
 async def test_a_raised_guard_keeps_what_it_is_not_told(store: Store):
     scope = f"account:{ACCOUNT}"

@@ -116,13 +116,17 @@ async def until_idle(host: Host, seconds: float = 5) -> None:
 
 @asynccontextmanager
 async def running_host(
-    store: Store | None = None, feeds: Sequence[str] = ("relay",), **settings: Any
+    store: Store | None = None, feeds: Sequence[str] = ("relay",), ring: KeyRing | None = None, **settings: Any
 ) -> AsyncIterator[Host]:
-    """All functions, the named feeds, on `store` (in memory unless given)."""
+    """All functions, the named feeds, on `store` (in memory unless given). Those of one `ring` share their tokens."""
     clock = SystemClock()
     parts = Parts(discovery.functions(), [feed for feed in discovery.feeds() if feed.name in feeds])
     access = Access(
-        KeyRing.generate(), clock, issuer="patriot", audience="patriot-api", app_ids=[part.name for part in parts.all]
+        ring or KeyRing.generate(),
+        clock,
+        issuer="patriot",
+        audience="patriot-api",
+        app_ids=[one.name for one in parts.all],
     )
     host = Host(
         parts,

@@ -22,6 +22,7 @@ from patriot.runtime.ports import Invoker, Random, Response, Runtime
 from patriot.runtime.reference import References
 from patriot.runtime.schedules import start_schedules
 from patriot.runtime.settings import Settings
+from patriot.runtime.sign_outs import follow_sign_outs
 from patriot.runtime.states import StateCache
 from patriot.runtime.supervision import duties_together, perform
 from patriot.store.api import Store
@@ -96,6 +97,7 @@ class DaprHost:
     async def start(self) -> None:
         """Begin to publish and run the feeds' tasks; the sidecar must be ready."""
         self.publisher.start()
+        await follow_sign_outs(self.runtime)
         start_schedules((schedule for part in self.parts for schedule in part.schedules), self.runtime)
         shard = self.runtime.shard
         self._tasks = [

@@ -1,0 +1,57 @@
+"""Case 23, revocation: what one process withdraws, every process refuses, those that start later too."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from patriot.runtime.edge import system_context
+from patriot.runtime.embedded import Host
+from patriot.runtime.users import first_admin
+from patriot.security.keys import KeyRing
+from patriot.store.connections import urls_of
+from patriot.store.postgres import PostgresStore
+from tests.support.host import Client, running_host
+
+REVOKED_SECONDS_MAX = 1.0
+CHANGES = {"role": {"role": "fund_manager"}, "status": {"status": "deactivated", "reason": "left"}}
+
+pytestmark = [pytest.mark.postgres, pytest.mark.alone, pytest.mark.requirement("P14", "P20")]
+
+
+async def administrator(host: Host) -> Client:
+    made = await first_admin(system_context(host.runtime, "user-commands"))
+    assert made is not None
+    token = await Client(host).json("POST", "/auth/token", {"username": made.username, "password": made.password})
+    return Client(host, token["access_token"])
+
+
+async def status(client: Client) -> int:
+    return (await client.call("GET", "/portfolio")).status
+
+
+async def test_token_withdrawn_in_one_process_ends_in_all(database: str) -> None:
+    stores = [await PostgresStore.open(urls_of(database)) for _ in range(2)]
+    shared: dict[str, Any] = {"ring": KeyRing.generate(), "database_url": database, "feeds": ()}
+    async with running_host(stores[0], **shared) as first, running_host(stores[1], **shared) as second:
+        admin = await administrator(first)
+        for name, change in CHANGES.items():
+            here = await Client(first).register(name)
+            bystander = Client(second, (await Client(first).register(f"{name}2"))._token)
+            there = Client(second, here._token)
+            assert await status(there) == 200  # and is remembered there as proven
+            users = (await admin.json("GET", "/tenant-users"))["users"]
+            user_id = next(user["user_id"] for user in users if user["username"] == name)
+            await admin.json("PATCH", f"/tenant-users/{user_id}", change)
+            changed_at = time.monotonic()
+            assert await status(here) == 401
+            while await status(there) != 401:
+                assert time.monotonic() - changed_at < REVOKED_SECONDS_MAX
+                await asyncio.sleep(0.01)
+            print(f"{name}: refused elsewhere after {time.monotonic() - changed_at:.2f} s")
+            assert await status(bystander) == 200
+        async with running_host(stores[1], **shared) as later:
+            assert await status(Client(later, here._token)) == 401
+    for store in stores:
+        await store.close()
