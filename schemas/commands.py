@@ -156,6 +156,13 @@ class ModifyOrder(Message):
         return self
 
 
+class BustTrade(Message):
+    """A trade that the venue has taken back, as it has told (by a notice, or on its desk)."""
+
+    trade_id: Annotated[str, Field(min_length=1, max_length=64)]
+    reason: Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class RegisterUser(Message):
     username: Name
     password: Annotated[str, Field(min_length=12, max_length=256)]

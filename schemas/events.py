@@ -234,6 +234,22 @@ class OrderFilled(Filled):
     TYPE = "order.filled"
 
 
+class OrderTradeBusted(OrderEvent):
+    """The venue has taken a trade back: what its fill booked is booked the other way round, nothing is deleted.
+
+    The figures are those of the fill; `filled_quantity` is the order's total without it.
+    """
+
+    TYPE = "order.trade_busted"
+    trade_id: str
+    price: Positive
+    quantity: Positive
+    fee: Number
+    fee_asset: str
+    filled_quantity: Number
+    reason: str
+
+
 class OrderCancelled(OrderEvent):
     TYPE = "order.cancelled"
     reason: str = ""
@@ -256,11 +272,14 @@ class OrderExpired(OrderEvent):
 class PositionUpdated(MoneyEvent):
     """One fill applied to the (account, instrument) position, written in the same commit as the fill.
 
+    One that the venue has taken back (`busts` names it) is a trade the other way: other side, its fee given back.
+
     `quantity` is signed (short < 0). `entry_value` is what it cost, exact, with the same sign, in the quote asset (in
     the base asset for inverse contracts); `average_price` is that divided by the quantity, to 18 decimals.
     """
 
     TYPE = "position.updated"
+    SCHEMA = 2
     STREAM = "position"
     user_id: UUID
     instrument: InstrumentId
@@ -278,6 +297,7 @@ class PositionUpdated(MoneyEvent):
     total_realised_pnl: Number
     liquidity: Liquidity = "taker"
     venue_time: Time | None = None
+    busts: str = ""
 
 
 # --- account ---------------------------------------------------------------------------------------------------------
@@ -399,6 +419,7 @@ OrderEvents = (
     | OrderModifyRejected
     | OrderCancelRejected
     | OrderPartiallyFilled
+    | OrderTradeBusted
     | OrderFilled
     | OrderCancelled
     | OrderRejected

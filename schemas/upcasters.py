@@ -81,6 +81,12 @@ def _plain_order(fields: Fields) -> Fields:
     return fields
 
 
+@upcaster("position.updated", 1)
+def _stays_traded(fields: Fields) -> Fields:
+    """Version 2 tells trades that are taken back; before, none could be."""
+    return fields
+
+
 @upcaster("order.modify_requested", 1)
 @upcaster("order.modified", 1)
 def _stop_stays(fields: Fields) -> Fields:

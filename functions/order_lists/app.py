@@ -25,6 +25,7 @@ from schemas.events import (
     OrderPartiallyFilled,
     OrderRejected,
     OrderReleased,
+    OrderTradeBusted,
     OrderTriggered,
 )
 from schemas.topics import ORDER_EVENTS
@@ -34,7 +35,14 @@ function = Function("order-lists", publishes=(OrderArmed, OrderReleased, OrderCa
 
 
 @function.on(
-    ORDER_EVENTS, OrderPartiallyFilled, OrderFilled, OrderCancelled, OrderRejected, OrderExpired, OrderTriggered
+    ORDER_EVENTS,
+    OrderPartiallyFilled,
+    OrderFilled,
+    OrderTradeBusted,
+    OrderCancelled,
+    OrderRejected,
+    OrderExpired,
+    OrderTriggered,
 )
 async def follow(event: OrderEvent, context: Context) -> None:
     """Something happened to an order: let its list, if it has one, do what is due."""

@@ -1,4 +1,4 @@
-"""`patriot order …`: create (place), modify (amend), cancel, list, show. Lists: `order_lists.py`."""
+"""`patriot order …`: create (place), modify (amend), cancel, bust, list, show. Lists: `order_lists.py`."""
 
 import time
 import uuid
@@ -119,7 +119,8 @@ def modify(
     order_id = lookup.order_id(client, order_id)
     body = {"quantity": quantity, "price": price, "stop_price": stop_price}
     receipt = client.call("PATCH", f"/orders/{order_id}", body, Idempotency_Key=key or str(uuid.uuid4()))
-    _answered(state, client, receipt, ANSWERS_TO_MODIFY, wait)
+    at_once = receipt["status"] == "pending"  # the platform held it: no venue is asked
+    _answered(state, client, receipt, ANSWERS_TO_MODIFY, 0 if at_once else wait)
 
 
 def cancel(
@@ -135,6 +136,24 @@ def cancel(
     order_id = lookup.order_id(client, order_id)
     receipt = client.call("DELETE", f"/orders/{order_id}", Idempotency_Key=key or str(uuid.uuid4()))
     _answered(state, client, receipt, ANSWERS_TO_CANCEL, wait)
+
+
+def bust(
+    context: typer.Context,
+    order_id: OrderId,
+    trade_id: Annotated[str, typer.Argument(help="The venue's id of the trade; see `patriot trades`.")],
+    reason: Annotated[str, typer.Option(help="What the venue has told.")],
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Take a trade out of the books that its venue has taken back. Needs broker:manage."""
+    state = state_of(context, as_json)
+    client = state.client()
+    body = {"trade_id": trade_id, "reason": reason}
+    order_id = lookup.order_id(client, order_id)
+    receipt = client.call("POST", f"/orders/{order_id}/busts", body, Idempotency_Key=key or str(uuid.uuid4()))
+    text = Text(f"trade {trade_id} of order {order_id} is booked the other way round")
+    show(receipt, as_json=state.as_json, text=text)
 
 
 def list_orders(
@@ -278,6 +297,7 @@ for names, command in (
     (("create", "place"), create),
     (("modify", "amend"), modify),
     (("cancel",), cancel),
+    (("bust",), bust),
     (("list",), list_orders),
     (("show",), show_order),
 ):

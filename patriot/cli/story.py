@@ -132,6 +132,9 @@ _STORIES: Mapping[str, Callable[[Data], str]] = {
     "order.cancel_rejected": lambda data: f"cancel refused{_because(data)}",
     "order.partially_filled": lambda data: f"{_fill(data)}, in all {number(data['filled_quantity'])}",
     "order.filled": _fill,
+    "order.trade_busted": lambda data: (
+        f"trade {data['trade_id']} taken back by the venue: {_wish(data)}{_because(data)}"
+    ),
     "order.cancelled": lambda data: f"cancelled{_because(data)}",
     "order.rejected": lambda data: f"rejected by the venue{_because(data)}",
     "order.expired": lambda data: f"expired{_because(data)}",

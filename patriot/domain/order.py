@@ -50,6 +50,7 @@ from schemas.events import (
     OrderStopMoved,
     OrderSubmitStarted,
     OrderSubmitUnknown,
+    OrderTradeBusted,
     OrderTriggered,
 )
 from schemas.types import Emulation, ListKind, ListLink, OrderStatus, OrderType, Side, TimeInForce, Trailing
@@ -85,7 +86,7 @@ class Order:
     """The state of one order after `version` events. `filled_value` is the sum of price x quantity of its fills.
 
     `asked_quantity` is that of its creation, `stop_price` where the stop stands now, `reference` the best price that a
-    trailing stop has followed.
+    trailing stop has followed. `busted_ids` are those of the `trade_ids` that the venue has taken back.
     """
 
     order_id: UUID
@@ -118,6 +119,7 @@ class Order:
     filled_value: Decimal = ZERO
     fees: Mapping[str, Decimal] = field(default_factory=lambda: MappingProxyType({}))
     trade_ids: frozenset[str] = frozenset()
+    busted_ids: frozenset[str] = frozenset()
     venue_order_id: str = ""
     route: str = ""
     attempt: int = 0
@@ -234,6 +236,24 @@ def _filled(order: Order, event: Filled) -> _Changes:
     }
 
 
+def _busted(order: Order, event: OrderTradeBusted) -> _Changes:
+    return {
+        "filled_quantity": event.filled_quantity,
+        "filled_value": order.filled_value - event.price * event.quantity,
+        "fees": MappingProxyType({**order.fees, event.fee_asset: order.fees.get(event.fee_asset, ZERO) - event.fee}),
+        "busted_ids": order.busted_ids | {event.trade_id},
+        "status": _status_without(order, event.filled_quantity),
+        "reason": event.reason,
+    }
+
+
+def _status_without(order: Order, filled_quantity: Decimal) -> OrderStatus:
+    """After a trade was taken back: an order that was overfilled may still be filled."""
+    if order.status == "filled":
+        return "filled" if filled_quantity >= order.quantity else "cancelled"
+    return "accepted" if order.status == "partially_filled" and not filled_quantity else order.status
+
+
 def _less(pending: PendingModify, order: Order, quantity: Decimal) -> PendingModify:
     return replace(
         pending,
@@ -298,6 +318,7 @@ _CHANGES: Final[dict[type[OrderEvent], Callable[[Order, Any], _Changes]]] = {
     OrderCancelRejected: lambda _, event: {"pending_cancel": False, "reason": event.reason},
     OrderPartiallyFilled: _filled,
     OrderFilled: _filled,
+    OrderTradeBusted: _busted,
     OrderCancelled: _reasoned,
     OrderRejected: _reasoned,
     OrderExpired: _reasoned,

@@ -5,11 +5,11 @@ the fact already. A fact about a live order (a fill, a modification) proves that
 """
 
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Final
 
 from patriot.domain.errors import InvalidValue
-from patriot.domain.money import ZERO, exact
+from patriot.domain.money import ZERO, exact, rounded
 from patriot.domain.order import Order, fold, share_left
 from patriot.domain.order_commands import hold, ids, record_unknown, release
 from patriot.domain.order_states import LIVE, UNPROVED
@@ -26,6 +26,7 @@ from schemas.events import (
     OrderModifyRejected,
     OrderPartiallyFilled,
     OrderRejected,
+    OrderTradeBusted,
 )
 from schemas.reports import Execution, Outcome, VenueReport
 
@@ -172,6 +173,24 @@ def _filled(order: Order, execution: Execution, report: VenueReport) -> Filled:
         reason=_remark(order, total),
         holds=release(order) if complete else _fill_share(order, execution.quantity),
     )
+
+
+@exact
+def take_back(order: Order, fill: Filled, reason: str) -> list[OrderTradeBusted]:
+    """The venue has taken this trade back; [] where that is known. What is open again is reserved for again."""
+    if fill.trade_id in order.busted_ids:
+        return []
+    names = ("trade_id", "price", "quantity", "fee", "fee_asset")
+    again = ZERO if order.ended else rounded(order.reserved.amount * fill.quantity / order.open_quantity, ROUND_UP)
+    return [
+        OrderTradeBusted(
+            **ids(order),
+            **{name: getattr(fill, name) for name in names},
+            filled_quantity=order.filled_quantity - fill.quantity,
+            reason=reason,
+            holds=hold(order.reserved.asset, again),
+        )
+    ]
 
 
 def _fill_share(order: Order, quantity: Decimal) -> tuple[Hold, ...]:

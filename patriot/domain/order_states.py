@@ -11,6 +11,7 @@
 * `unknown` is left only by proof: accepted, a fill, rejected, cancelled, expired.
 * What the platform holds back (a stop that it watches itself, an exit that waits for its entry) is pending.
 * Cancels and modifications are requests: the status stays.
+* A trade that the venue takes back leaves the status, but a filled order is no longer so: it ended without the rest.
 * A fill that comes after the end is recorded all the same. A cancelled or expired order stays so unless it turns out
   to be filled; a rejected order that trades was not rejected.
 """
@@ -36,6 +37,7 @@ from schemas.events import (
     OrderStopMoved,
     OrderSubmitStarted,
     OrderSubmitUnknown,
+    OrderTradeBusted,
     OrderTriggered,
 )
 from schemas.types import OrderStatus
@@ -73,14 +75,14 @@ TRANSITIONS: Final[dict[OrderStatus, dict[type[OrderEvent], OrderStatus]]] = {
     "unknown": {**_stay("unknown", OrderCancelRequested, OrderCancelRejected), OrderAccepted: "accepted", **_ENDS},
     "accepted": {**_stay("accepted", OrderAccepted, *_REQUESTS), **_FILLS, **_ENDS},
     "partially_filled": {
-        **_stay("partially_filled", OrderAccepted, *_REQUESTS),
+        **_stay("partially_filled", OrderAccepted, OrderTradeBusted, *_REQUESTS),
         **_FILLS,
         OrderCancelled: "cancelled",
         OrderExpired: "expired",
     },
-    "filled": {OrderFilled: "filled"},
-    "cancelled": {OrderPartiallyFilled: "cancelled", OrderFilled: "filled"},
-    "expired": {OrderPartiallyFilled: "expired", OrderFilled: "filled"},
+    "filled": {OrderFilled: "filled", OrderTradeBusted: "cancelled"},
+    "cancelled": {**_stay("cancelled", OrderPartiallyFilled, OrderTradeBusted), OrderFilled: "filled"},
+    "expired": {**_stay("expired", OrderPartiallyFilled, OrderTradeBusted), OrderFilled: "filled"},
     "rejected": {**_FILLS},
 }
 

@@ -19,10 +19,13 @@ Average cost depends on the order of the fills, and they may be told in another 
 its place among the recent fills (by the venue's time, then trade id, the maker first where one trades with himself):
 its event carries what it changes of the profit of those after it, so that the books become those of the venue.
 
+A trade that its venue takes back leaves its place, and those after it are booked anew, as if it had never been. Its
+event is a trade the other way at the same price; one that is not among the recent fills is closed out by that.
+
 Initial margin = |entry value| / leverage for derivatives, nothing for spot.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import ROUND_UP, Decimal
@@ -108,7 +111,7 @@ def fold(position: Position | None, event: PositionUpdated, version: int, occurr
         margin=position.margin + sum((hold.margin for hold in event.holds), ZERO),
         version=version,
         updated_at=occurred_at,
-        recent=_booked(position, event),
+        recent=_unbooked(position, event) if event.busts else _booked(position, event),
     )
 
 
@@ -123,9 +126,25 @@ def apply_fill(
 
     """
     position = position or Position(fill.account_id, instrument.id)
-    signed = fill.quantity if side == "buy" else -fill.quantity
-    kept_in_base = fill.fee if instrument.kind == "spot" and fill.fee_asset == instrument.base else ZERO
-    step = _book(position, fill, signed - kept_in_base, instrument)
+    step = _book(position, fill, _signed(fill, side) - _kept_in_base(fill, instrument), instrument)
+    return _update(position, fill, step, side=side, instrument=instrument, leverage=leverage)
+
+
+@exact
+def apply_bust(
+    position: Position, fill: Filled, *, side: Side, instrument: Instrument, leverage: Decimal = Decimal(1)
+) -> PositionUpdated:
+    """The position's event for a fill that the venue has taken back: what `apply_fill` booked, the other way round."""
+    step = _unbook(position, fill, _signed(fill, side) - _kept_in_base(fill, instrument), instrument)
+    back = {"trade_id": f"{fill.trade_id} busted", "fee": -fill.fee, "venue_time": None}
+    other: Side = "sell" if side == "buy" else "buy"
+    update = _update(position, fill.model_copy(update=back), step, side=other, instrument=instrument, leverage=leverage)
+    return update.model_copy(update={"busts": fill.trade_id})
+
+
+def _update(
+    position: Position, fill: Filled, step: "_Step", *, side: Side, instrument: Instrument, leverage: Decimal
+) -> PositionUpdated:
     return PositionUpdated(
         account_id=fill.account_id,
         user_id=fill.user_id,
@@ -144,9 +163,17 @@ def apply_fill(
         total_realised_pnl=position.realised_pnl + step.realised,
         liquidity=fill.liquidity,
         venue_time=fill.venue_time,
-        postings=_postings(fill, signed, kept_in_base, step, instrument),
+        postings=_postings(fill, _signed(fill, side), _kept_in_base(fill, instrument), step, instrument),
         holds=_margin(position, step, instrument, leverage),
     )
+
+
+def _signed(fill: Filled, side: Side) -> Decimal:
+    return fill.quantity if side == "buy" else -fill.quantity
+
+
+def _kept_in_base(fill: Filled, instrument: Instrument) -> Decimal:
+    return fill.fee if instrument.kind == "spot" and fill.fee_asset == instrument.base else ZERO
 
 
 @exact
@@ -174,11 +201,34 @@ def _book(position: Position, fill: Filled, signed: Decimal, instrument: Instrum
     standing, first = _standing_before(position, place)
     earlier = [(one.signed, one.price) for one in position.recent[first:place]]
     later = [(one.signed, one.price) for one in position.recent[place:]]
+    standing = _replayed(standing, [*earlier, (signed, fill.price), *later], instrument)
     value = _value(abs(signed), fill.price, instrument).copy_sign(signed)
-    for change, price in (*earlier, (signed, fill.price), *later):
-        step = _step(standing, change, price, instrument)
-        standing = Standing(step.quantity, step.entry_value, standing.realised_pnl + step.realised)
     return _Step(standing.quantity, standing.entry_value, value, standing.realised_pnl - position.realised_pnl)
+
+
+def _unbook(position: Position, fill: Filled, signed: Decimal, instrument: Instrument) -> _Step:
+    """Take a fill out of its place: those after it are booked anew."""
+    place = _place_of(position, fill.trade_id, signed)
+    standing, first = _standing_before(position, place or 0)
+    if place is None or (not first and position.version != len(position.recent)):
+        return _step(position.standing, -signed, fill.price, instrument)
+    rest = (*position.recent[first:place], *position.recent[place + 1 :])
+    standing = _replayed(standing, [(one.signed, one.price) for one in rest], instrument)
+    value = _value(abs(signed), fill.price, instrument).copy_sign(-signed)
+    return _Step(standing.quantity, standing.entry_value, value, standing.realised_pnl - position.realised_pnl)
+
+
+def _replayed(standing: Standing, fills: Iterable[tuple[Decimal, Decimal]], instrument: Instrument) -> Standing:
+    for signed, price in fills:
+        step = _step(standing, signed, price, instrument)
+        standing = Standing(step.quantity, step.entry_value, standing.realised_pnl + step.realised)
+    return standing
+
+
+def _place_of(position: Position, trade_id: str, signed: Decimal) -> int | None:
+    """Where a fill stands among the recent ones; who trades with himself has two of one id."""
+    places = enumerate(position.recent)
+    return next((place for place, one in places if (one.trade_id, one.signed) == (trade_id, signed)), None)
 
 
 def _place(position: Position, fill: Filled | PositionUpdated) -> int:
@@ -217,11 +267,24 @@ def _booked(position: Position, event: PositionUpdated) -> tuple[Booked, ...]:
     return _newest((*fills[:-1], fills[-1]._replace(after=standing)))
 
 
+def _unbooked(position: Position, event: PositionUpdated) -> tuple[Booked, ...]:
+    place = _place_of(position, event.busts, position.quantity - event.quantity)
+    if place is None:
+        return _booked(position, event)
+    rest = (*position.recent[:place], *(one._replace(after=None) for one in position.recent[place + 1 :]))
+    standing = Standing(event.quantity, event.entry_value, event.total_realised_pnl)
+    return _known((*rest[:-1], rest[-1]._replace(after=standing))) if rest else ()
+
+
 def _newest(fills: tuple[Booked, ...]) -> tuple[Booked, ...]:
     """Where some are left out, the first that is kept must know its standing."""
     if len(fills) <= RECENT:
         return fills
-    return tuple(dropwhile(lambda one: one.after is None, fills[-RECENT:]))
+    return _known(fills[-RECENT:])
+
+
+def _known(fills: tuple[Booked, ...]) -> tuple[Booked, ...]:
+    return tuple(dropwhile(lambda one: one.after is None, fills))
 
 
 def _step(before: Standing, signed: Decimal, price: Decimal, instrument: Instrument) -> _Step:

@@ -121,6 +121,7 @@ BODIES: dict[str, Any] = {
     "/risk/platform-halt": {"reason": "test"},
     "/users/me": {"base_currency": "EUR"},
     "/transfers/{transfer_id}/rejection": {"reason": "test"},
+    "/orders/{order_id}/busts": {"trade_id": "42", "reason": "test"},
     "/strategies/{strategy_id}/assignments": {"account_id": "<account>"},
     "/tenant-strategies/{strategy_id}/assignments": {"account_id": "<account>"},
     "/algorithms": {

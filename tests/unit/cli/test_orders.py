@@ -36,7 +36,7 @@ def one_order(api: FakeApi) -> FakeApi:
         "POST /orders": (201, RECEIPT),
         "GET /orders": {"orders": [order()]},
         f"GET /orders/{ORDER}": order(),
-        f"PATCH /orders/{ORDER}": RECEIPT,
+        f"PATCH /orders/{ORDER}": {**RECEIPT, "status": "accepted"},
         f"DELETE /orders/{ORDER}": RECEIPT,
         f"GET /events/{ORDER}": {"events": [ACCEPTED]},
         "GET /prices": {"prices": [price(), price("BYBIT:BTC/USDT")]},
@@ -138,6 +138,20 @@ def test_create_chooses_the_only_account_or_asks(terminal: Terminal, one_order: 
     one_order.routes["GET /accounts"] = {"accounts": [account(), account(account_id=OTHER_ORDER, active=False)]}
     terminal.run(*words)
     assert one_order.body("POST")["account_id"] == ACCOUNT
+
+
+def test_modify_of_what_the_platform_holds_waits_for_nobody(terminal: Terminal, one_order: FakeApi) -> None:
+    one_order.routes[f"PATCH /orders/{ORDER}"] = RECEIPT
+    one_order.routes[f"GET /events/{ORDER}"] = {"events": []}
+    terminal.run("order", "modify", ORDER, "--stop-price", "59100", "--wait", "3600")
+    assert one_order.body("PATCH") == {"quantity": None, "price": None, "stop_price": "59100"}
+
+
+def test_bust_names_the_trade_and_the_reason(terminal: Terminal, one_order: FakeApi) -> None:
+    one_order.routes[f"POST /orders/{ORDER}/busts"] = (201, RECEIPT)
+    shown = terminal.run("order", "bust", ORDER, "t42", "--reason", "notice 4711").stdout
+    assert one_order.body("POST") == {"trade_id": "t42", "reason": "notice 4711"}
+    assert f"trade t42 of order {ORDER}" in " ".join(shown.split())
 
 
 def test_modify_waits_for_the_venues_answer(terminal: Terminal, one_order: FakeApi) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from patriot.domain.ledger import check
 from patriot.domain.money import exact
-from patriot.domain.position import RECENT, Position, apply_fill, fold
+from patriot.domain.position import RECENT, Position, apply_bust, apply_fill, fold
 from schemas.events import OrderPartiallyFilled, PositionUpdated
 from tests.unit.domain.examples import ACCOUNT, NOW, ORDER, USER, instrument
 
@@ -123,3 +123,53 @@ def test_who_trades_with_himself_is_booked_as_maker_first():
     for side, one in told:
         position = fold(position, apply_fill(position, one, side=side, instrument=traded), position.version + 1, NOW)
     assert position.standing == (Decimal(4), Decimal(410), Decimal(-10))
+
+
+def without(position: Position, one: Fill, kind: str) -> tuple[Position, PositionUpdated]:
+    traded, side = instrument(kind), one[1]
+    event = apply_bust(position, fill(one), side=side, instrument=traded, leverage=Decimal(7))  # type: ignore[arg-type]
+    return fold(position, event, position.version + 1, NOW), event
+
+
+@pytest.mark.requirement("B3", "P2")
+@given(kind=st.sampled_from(KINDS), fills=FILLS, data=st.data())
+def test_trade_that_is_taken_back_has_never_been(kind, fills, data):
+    position, _ = booked(kind, data.draw(st.permutations(fills)))
+    gone = data.draw(st.sampled_from(fills))
+    left, event = without(position, gone, kind)
+    never, _ = booked(kind, [one for one in fills if one is not gone])
+    assert (left.standing, left.average_price, left.margin) == (never.standing, never.average_price, never.margin)
+    assert sum(left.fees.values()) == sum(never.fees.values())
+    check(event.postings)
+    # and what comes after is booked on what is left
+    more: Fill = (99, "sell", "3", "50", "0")
+    both = [
+        fold(one, apply_fill(one, fill(more), side="sell", instrument=instrument(kind)), one.version + 1, NOW)
+        for one in (left, never)
+    ]
+    assert both[0].standing == both[1].standing
+
+
+@given(fills=FILLS, data=st.data())
+@exact
+def test_ledgers_of_a_trade_that_is_taken_back_sum_to_nothing(fills, data):
+    gone = data.draw(st.sampled_from(fills))
+    position, events = booked("spot", fills)
+    _, event = without(position, gone, "spot")
+    _, never = booked("spot", [one for one in fills if one is not gone])
+    assert sums([*events, event]) == sums(never)
+
+
+def sums(events: list[PositionUpdated]) -> dict[tuple[str, str], Decimal]:
+    found: dict[tuple[str, str], Decimal] = {}
+    for posting in (posting for event in events for posting in event.postings):
+        key = (posting.ledger, posting.asset)
+        found[key] = found.get(key, Decimal(0)) + posting.amount
+    return {key: amount for key, amount in found.items() if amount}
+
+
+def test_trade_older_than_all_that_are_kept_is_closed_out_when_it_is_taken_back():
+    fills: list[Fill] = [(number, "buy", "1", "100", "0") for number in range(RECENT + 10)]
+    position, _ = booked("linear", fills)
+    left, event = without(position, fills[0], "linear")
+    assert (left.quantity, event.realised_pnl, event.busts) == (RECENT + 9, 0, "0")

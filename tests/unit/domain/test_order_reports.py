@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from patriot.domain.errors import InvalidTransition, InvalidValue
 from patriot.domain.money import ZERO, exact
 from patriot.domain.order import Order, Reservation
-from patriot.domain.order_commands import record_unknown, request_cancel, request_modify, route, start_submit
-from patriot.domain.order_reports import apply_report
+from patriot.domain.order_commands import ids, record_unknown, request_cancel, request_modify, route, start_submit
+from patriot.domain.order_reports import apply_report, take_back
 from schemas.commands import ModifyOrder
-from schemas.events import OrderEvent
+from schemas.events import OrderEvent, OrderPartiallyFilled, OrderTradeBusted
 from schemas.reports import VenueReport
 from tests.unit.domain.examples import (
     ACCOUNT,
@@ -448,3 +448,42 @@ def test_reports_in_any_order_and_number_end_in_the_venues_truth(life):
     assert (order.filled_quantity, order.status) == (filled, expected)
     assert order.venue_order_id in {"V1", ""} if order.ended else order.venue_order_id == "V1"
     assert order.account_id == ACCOUNT
+
+
+# --- trades that are taken back --------------------------------------------------------------------------------------
+def bust(order: Order, trade_id: str, quantity: str) -> list[OrderTradeBusted]:
+    names = {"trade_id": trade_id, "price": "100", "quantity": quantity, "fee": "0.1", "fee_asset": "USDT"}
+    booked = OrderPartiallyFilled.model_validate(
+        {**ids(order), **names, "liquidity": "taker", "filled_quantity": quantity}
+    )
+    return take_back(order, booked, "notice 4711")
+
+
+@pytest.mark.requirement("B3", "P2")
+def test_busted_trade_is_open_again_and_reserved_for():
+    order = told(accepted(), fill("T1", "4"), fill("T2", "2"))
+    assert (order.filled_quantity, order.reserved.amount) == (6, 400)
+    left = after(order, bust(order, "T2", "2"))
+    assert (left.status, left.filled_quantity, left.filled_value, left.reserved.amount) == (
+        "partially_filled", 4, 400, 600,
+    )  # fmt: skip
+    assert left.fees == {"USDT": Decimal("0.1")}
+    assert bust(left, "T2", "2") == [], "again is nothing"
+    assert apply_report(left, fill("T2", "2")) == [], "the same trade does not come back"
+    none = after(left, bust(left, "T1", "4"))
+    assert (none.status, none.reserved.amount, none.average_price) == ("accepted", 1000, None)
+
+
+@pytest.mark.parametrize(("filled", "status"), [("10", "cancelled"), ("14", "filled")])
+def test_order_whose_trade_is_busted_is_filled_only_if_it_was_overfilled(filled, status):
+    order = told(accepted(), fill("T1", "6"), fill("T2", str(int(filled) - 6)))
+    assert order.status == "filled"
+    left = after(order, bust(order, "T2", "4"))
+    assert (left.status, left.reserved.amount) == (status, 0)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "expired"])
+def test_end_stays_when_a_trade_is_busted(end):
+    order = told(accepted(), fill("T1", "4"), report(end))
+    left = after(order, bust(order, "T1", "4"))
+    assert (left.status, left.filled_quantity, left.reserved.amount) == (end, 0, 0)
