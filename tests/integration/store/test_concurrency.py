@@ -1,6 +1,7 @@
 """Several writers and readers at once: nothing is skipped (reliability case 11), nothing is spent twice."""
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -19,8 +20,12 @@ from tests.store_samples import TENANT, append, commit, deposit, origin, raise_g
 
 pytestmark = [pytest.mark.postgres, pytest.mark.requirement("A5")]
 
-WRITERS = 8
-TRANSACTIONS = 40  # per writer
+ROWS = int(os.environ.get("PATRIOT_ROWS", "100000"))
+WRITERS = 32
+STREAMS = 4  # per writer
+ROWS_EACH = (50, 350)  # of a transaction
+DELAYS_SECONDS = (0, 0, 0.001, 0.02)
+FAILING = 0.1  # of the transactions
 SEED = 11
 
 
@@ -56,35 +61,46 @@ async def test_read_stops_before_an_open_transaction_and_goes_on_after_it(
     assert rest == sorted(rest)
 
 
+async def write(connection: Connection, chosen: random.Random) -> int:
+    """Append in transactions of random length, some of which fail; returns how many rows became durable."""
+    heads = dict.fromkeys([stream() for _ in range(STREAMS)], 0)
+    written = 0
+    while written < ROWS / WRITERS:
+        to, count, fails = chosen.choice([*heads]), chosen.randint(*ROWS_EACH), chosen.random() < FAILING
+        await connection.execute("begin")
+        columns = event_columns([append(to, heads[to], count)], [0])
+        await connection.fetchval(sql.APPEND, True, *columns, count)
+        await asyncio.sleep(chosen.choice(DELAYS_SECONDS))
+        await connection.execute("rollback" if fails else "commit")
+        if not fails:
+            heads[to] += count
+            written += count
+    return written
+
+
+@pytest.mark.requirement("P2")
+@pytest.mark.timeout(180)
 async def test_read_never_skips_under_random_commit_delays(
     postgres_store: PostgresStore, connections: list[Connection]
 ):
-    chosen = random.Random(SEED)
-    plans = [
-        [(chosen.randint(1, 3), chosen.choice([0, 0, 0.001, 0.02]), chosen.random() < 0.1) for _ in range(TRANSACTIONS)]
-        for _ in connections
-    ]
-    wanted = sum(count for plan in plans for count, _, fails in plan if not fails)
-
-    async def write(connection: Connection, plan: list[tuple[int, float, bool]]) -> None:
-        for count, delay_seconds, fails in plan:
-            await connection.execute("begin")
-            await insert(connection, count)
-            await asyncio.sleep(delay_seconds)
-            await connection.execute("rollback" if fails else "commit")
-
-    seen: list[int] = []
-
-    async def follow() -> None:
-        while len(seen) < wanted:
-            seen.extend([event.position async for event in postgres_store.read(seen[-1] if seen else 0, limit=7)])
-            await asyncio.sleep(0)
-
-    await asyncio.wait_for(asyncio.gather(follow(), *map(write, connections, plans)), 60)
-    print(f"seed {SEED}: {len(seen)} events, 0 skipped")
-    assert seen == [event.position async for event in postgres_store.read()]
+    """Case 11: a reader that pages while all write sees every row once, each aggregate's in its order."""
+    seen: list[tuple[int, UUID, int]] = []
+    written = asyncio.ensure_future(
+        asyncio.gather(*(write(one, random.Random(SEED + n)) for n, one in enumerate(connections)))
+    )
+    looks = 0
+    while not written.done() or len(seen) < sum(written.result()):
+        after = seen[-1][0] if seen else 0
+        seen += [(event.position, event.stream.id, event.version) async for event in postgres_store.read(after)]
+        looks += 1
+        await asyncio.sleep(0.001)
+    print(f"seed {SEED}: {len(seen):,} rows of {WRITERS} writers in {looks} looks, 0 skipped")
+    assert len(seen) == sum(written.result()) >= ROWS
     assert seen == sorted(set(seen))
-    assert len(seen) == wanted
+    heads: dict[UUID, int] = {}
+    for _, aggregate, version in seen:
+        assert version == heads.get(aggregate, 0) + 1
+        heads[aggregate] = version
 
 
 async def test_positions_of_a_stream_grow_with_its_versions(postgres_store: PostgresStore):
