@@ -370,29 +370,39 @@ def _handle_depth(listing: Listing, sequence: BookSequence) -> Handler:
 
 
 def _handle_trade(listing: Listing, _: BookSequence) -> Handler:
-    """Prices and sizes that came before are found in the scales (0 is as good as not found)."""
-    instrument, price, quantity = listing.id, listing.price, listing.quantity
-    known_price, known_quantity = price.get, quantity.get
+    """Mostly the price is the last one, so its text is kept; sizes come back, so they are looked up (0 is none)."""
+    instrument, price_of = listing.id, listing.price.convert
+    known_quantity, new_quantity = listing.quantity.get, listing.quantity.__missing__
+    price_text, price = "0", 0
 
     def handle(data: bytes) -> Sequence[Event]:
+        nonlocal price_text, price
         body = _trade(data).data
         if body.X == "NA":  # futures: a placeholder with price and quantity zero, no execution
             return (Ignored("trade"),)
-        one, other = known_price(body.p) or price[body.p], known_quantity(body.q) or quantity[body.q]
-        return (Trade(instrument, one, other, body.m, str(body.t), body.T),)
+        if price_text != body.p:
+            price = price_of(body.p)
+            price_text = body.p
+        quantity = known_quantity(body.q) or new_quantity(body.q)
+        return (Trade(instrument, price, quantity, body.m, str(body.t), body.T),)
 
     return handle
 
 
 def _handle_aggregate_trade(listing: Listing, _: BookSequence) -> Handler:
     """As `_handle_trade`."""
-    instrument, price, quantity = listing.id, listing.price, listing.quantity
-    known_price, known_quantity = price.get, quantity.get
+    instrument, price_of = listing.id, listing.price.convert
+    known_quantity, new_quantity = listing.quantity.get, listing.quantity.__missing__
+    price_text, price = "0", 0
 
     def handle(data: bytes) -> Sequence[Event]:
+        nonlocal price_text, price
         body = _aggregate_trade(data).data
-        one, other = known_price(body.p) or price[body.p], known_quantity(body.q) or quantity[body.q]
-        return (Trade(instrument, one, other, body.m, str(body.a), body.T),)
+        if price_text != body.p:
+            price = price_of(body.p)
+            price_text = body.p
+        quantity = known_quantity(body.q) or new_quantity(body.q)
+        return (Trade(instrument, price, quantity, body.m, str(body.a), body.T),)
 
     return handle
 

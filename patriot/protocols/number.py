@@ -2,7 +2,7 @@
 
 A `Scale` is a dictionary that remembers what it converted: prices and the sizes of a book come back all the time (80 to
 98 % in recordings of the busiest markets), and a hit is four times cheaper than a conversion. Trades and best quotes
-repeat their last price or bring a new one, and their sizes rarely come back: `convert` them.
+repeat their last price or bring a new one, and the sizes of quotes rarely come back: `convert` them.
 """
 
 from collections.abc import Sequence
