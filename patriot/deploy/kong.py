@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from string import Template
 from typing import Any
 
-from patriot.deploy.parts import class_of
+from patriot.deploy.parts import class_of, hosts_of
 from patriot.deploy.text import helm
-from patriot.runtime.function import PUBLIC_PREFIX, Feed, Function
+from patriot.runtime.function import PUBLIC_PREFIX, WORK_PATH, Feed, Function
 from patriot.runtime.secured import SecuredRoute
 from schemas.gateway import ORDER_PATHS, POLICY, RateLimit
 
@@ -59,7 +59,7 @@ def kong(functions: Sequence[Function], feeds: Sequence[Feed]) -> Document:
     return {
         "_format_version": "3.0",
         "_transform": True,
-        "upstreams": [_upstream(part) for part in serving],
+        "upstreams": [_upstream(part, _target(part, feeds)) for part in serving],
         "services": [service for part in serving for service in _services(part)],
         "plugins": list(_plugins()),
     }
@@ -112,9 +112,20 @@ def path_of(template: str) -> str:
     return f"~{PUBLIC_PREFIX}{''.join(pieces)}$"
 
 
-def _upstream(part: Function) -> Document:
+def _target(part: Function, feeds: Sequence[Feed]) -> str:
+    """Of a feed every pod is an address with a health of its own: who stands by gets no requests."""
+    if not isinstance(part, Feed):
+        return f"{_address(part.name)}:80"
+    host = next(host.name for host in hosts_of(feeds) if part.name in host.feeds)
+    return f"{_address(f'{host}-pods')}:{{{{ .feedsPort }}}}"
+
+
+def _address(service: str) -> str:
+    return f"{service}.{{{{ .namespace }}}}.svc.{{{{ .domain }}}}"
+
+
+def _upstream(part: Function, target: str) -> Document:
     """The circuit breaker: opened by traffic that fails, closed again by a check that succeeds."""
-    address = f"{part.name}.{{{{ .namespace }}}}.svc.{{{{ .domain }}}}"
     health, sleeps = POLICY.health, not isinstance(part, Feed) and class_of(part) == "request"
 
     def unless_asleep(value: float) -> float | str:
@@ -125,11 +136,11 @@ def _upstream(part: Function) -> Document:
     trip = unless_asleep(health.trips)
     return {
         "name": part.name,
-        "host_header": address,
+        "host_header": _address(part.name),
         "healthchecks": {
             "active": {
                 "type": "http",
-                "http_path": health.path,
+                "http_path": WORK_PATH if isinstance(part, Feed) else health.path,
                 "timeout": health.timeout_seconds,
                 "healthy": {"interval": unless_asleep(health.interval_seconds), "successes": 1},
                 "unhealthy": {"interval": unless_asleep(health.recovery_seconds), **check},
@@ -145,7 +156,7 @@ def _upstream(part: Function) -> Document:
                 },
             },
         },
-        "targets": [{"target": f"{address}:80", "weight": 100}],
+        "targets": [{"target": target, "weight": 100}],
     }
 
 

@@ -147,13 +147,19 @@ def test_gateway_sends_to_services_that_exist(render: Render, colour: str):
     ]
     kong: Any = yaml.safe_load(config)
     namespace = {"": "patriot", "blue": "patriot-blue", "green": "patriot-green"}[colour]
-    names = {d["metadata"]["name"] for d in manifests if d["kind"] == "Service"}
+    services = {d["metadata"]["name"]: d["spec"] for d in manifests if d["kind"] == "Service"}
     for upstream in kong["upstreams"]:
         [target] = upstream["targets"]
-        assert target["target"] == f"{upstream['name']}.{namespace}.svc.cluster.local:80"
-        assert upstream["host_header"] == target["target"].removesuffix(":80")
+        service, _, port = target["target"].partition(f".{namespace}.svc.cluster.local:")
+        assert upstream["host_header"] == f"{upstream['name']}.{namespace}.svc.cluster.local"
+        if service != upstream["name"]:  # a feed: who stands by gets no requests
+            assert upstream["healthchecks"]["active"]["http_path"] == WORK_PATH
+            assert services[service]["clusterIP"] == "None", "each pod is an address with a health of its own"
+            assert [str(one["port"]) for one in services[service]["ports"]] == [port]
+        else:
+            assert port == "80"
         assert upstream["healthchecks"]["active"]["healthy"]["interval"] == 30
-        assert upstream["name"] in names
+        assert upstream["name"] in services
 
 
 @pytest.mark.requirement("T10")
