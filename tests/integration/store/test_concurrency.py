@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from decimal import Decimal
+from itertools import pairwise
 from uuid import UUID, uuid5
 
 import asyncpg
@@ -26,6 +27,7 @@ STREAMS = 4  # per writer
 ROWS_EACH = (50, 350)  # of a transaction
 DELAYS_SECONDS = (0, 0, 0.001, 0.02)
 FAILING = 0.1  # of the transactions
+LATE_MAX = 300  # looks after the last commit: the server's own transactions may hold the horizon for a moment
 SEED = 11
 
 
@@ -88,15 +90,17 @@ async def test_read_never_skips_under_random_commit_delays(
     written = asyncio.ensure_future(
         asyncio.gather(*(write(one, random.Random(SEED + n)) for n, one in enumerate(connections)))
     )
-    looks = 0
-    while not written.done() or len(seen) < sum(written.result()):
+    looks = late = 0
+    while not written.done() or (len(seen) < sum(written.result()) and late < LATE_MAX):
+        late += written.done()
         after = seen[-1][0] if seen else 0
         seen += [(event.position, event.stream.id, event.version) async for event in postgres_store.read(after)]
         looks += 1
-        await asyncio.sleep(0.001)
-    print(f"seed {SEED}: {len(seen):,} rows of {WRITERS} writers in {looks} looks, 0 skipped")
-    assert len(seen) == sum(written.result()) >= ROWS
-    assert seen == sorted(set(seen))
+        await asyncio.sleep(0.01)
+    count, wanted = len(seen), sum(written.result())
+    print(f"seed {SEED}: {count:,} rows of {WRITERS} writers in {looks} looks, {wanted - count} skipped")
+    assert count == wanted >= ROWS
+    assert all(one[0] < next_one[0] for one, next_one in pairwise(seen))
     heads: dict[UUID, int] = {}
     for _, aggregate, version in seen:
         assert version == heads.get(aggregate, 0) + 1
