@@ -16,9 +16,10 @@ from patriot.runtime.secured import TRANSIENT
 from tests.simulation.market import Market
 from tests.simulation.process import Process
 from tests.simulation.watch import Watch
-from tests.support.host import PERPETUAL, SPOT
+from tests.simulation.wishes import wish
 
 FUNDS = {"USDT": "5000", "BTC": "0.05"}
+HALTING = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +57,36 @@ class Clients:
         return Trader(token, account["account_id"])
 
     async def trade(self, number: int, trader: Trader) -> None:
-        """Place an order, sometimes twice with one key, and have second thoughts about some."""
+        """Ask for something, sometimes twice with one key, and have second thoughts about some orders."""
         await asyncio.sleep(self._rng.random() * 2)
-        body, key = self._wish(trader.account_id), f"order-{number}"
-        call = Call("POST", "/orders", body, trader.token, key)
+        if self._rng.random() < HALTING:
+            await self._halt(trader, f"halt-{number}")
+        path, body = wish(self._rng, self._market.middle, trader.account_id)
+        call = Call("POST", path, body, trader.token, f"order-{number}")
         answers = await asyncio.gather(*(self._insist(call) for _ in range(self._rng.choice((1, 1, 1, 2)))))
-        created = {orjson.loads(answer.body)["order_id"] for answer in answers if answer.status == 201}
-        self._watch.require(len({answer.status for answer in answers}) == 1, f"{key}: one key, several answers")
-        self._watch.require(len(created) <= 1, f"{key}: one key made {len(created)} orders")
-        for order_id in created:
+        self._watch.require(len({answer.status for answer in answers}) == 1, f"{call.key}: one key, several answers")
+        orders = {_orders(answer) for answer in answers if answer.status < 400}
+        self._watch.require(len(orders) <= 1, f"{call.key}: one key made {orders}")
+        for order_id in (order_id for made in orders for order_id in made):
             self.acknowledged.add(UUID(order_id))
             self._watch.require(UUID(order_id) in self._watch.orders, f"{order_id} was acknowledged and is not there")
             await self._second_thoughts(order_id, body, trader.token)
 
+    async def _halt(self, trader: Trader, key: str) -> None:
+        """Pull the kill switch, and let trading go on a little later."""
+        path = f"/risk/halts/account:{trader.account_id}"
+        await self._insist(Call("POST", path, {"reason": "a look at it"}, trader.token, key))
+        await asyncio.sleep(self._rng.random())
+        await self._insist(Call("DELETE", path, None, trader.token, key))
+
     async def cancel(self, order_id: object, token: str, key: str) -> None:
         await self._insist(Call("DELETE", f"/orders/{order_id}", None, token, key))
-
-    def _wish(self, account_id: str) -> dict[str, Any]:
-        rng, instrument = self._rng, self._rng.choice((PERPETUAL, PERPETUAL, SPOT))
-        side = rng.choice(("buy", "sell"))
-        quantity = rng.choice(("0.002", "0.005", "0.02", "0.04", "0.2"))
-        order = {"account_id": account_id, "instrument": instrument.id, "side": side, "quantity": quantity}
-        kind = rng.choice(("market", "limit", "limit", "limit", "IOC", "FOK", "post_only"))
-        if kind == "market":
-            return {**order, "order_type": "market"}
-        price = self._market.middle + rng.choice((-30, -3, 0, 3, 30)) * (1 if side == "buy" else -1)
-        more = {"post_only": {"post_only": True}, "limit": {}}.get(kind, {"time_in_force": kind})
-        return {**order, "order_type": "limit", "price": f"{price:.1f}", **more}
 
     async def _second_thoughts(self, order_id: str, body: Mapping[str, Any], token: str) -> None:
         for turn in range(self._rng.choice((0, 1, 1, 2))):
             await asyncio.sleep(self._rng.random() ** 3 * 3)
             key = f"{order_id}-{turn}"
-            if self._rng.random() < 0.5:
+            if self._rng.random() < 0.5 or "quantity" not in body:
                 await self.cancel(order_id, token, key)
             else:
                 change = {"quantity": self._rng.choice(("0.003", "0.01", "0.03"))}
@@ -116,6 +114,12 @@ class Clients:
         process = self._rng.choice(list(self._processes.values()))
         answer: Response | None = await process.answer(_request(process, call))
         return answer
+
+
+def _orders(answer: Response) -> tuple[str, ...]:
+    """The ids of what a request has made."""
+    told = orjson.loads(answer.body)
+    return tuple(order["order_id"] for order in told.get("orders", (told,)))
 
 
 def _final(answer: Response) -> bool:

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from feeds.venue.exchange import Exchange
 from patriot.domain.instrument import Instrument
-from patriot.protocols.market import BookSnapshot, Level
+from patriot.protocols.market import BookSnapshot, Level, Trade
 from patriot.runtime.embedded import Host
 from tests.support.host import PERPETUAL, SPOT, set_price
 
@@ -29,6 +29,7 @@ class Market:
         for instrument in INSTRUMENTS:
             away = instrument.tick_size * LEVEL_TICKS
             await set_price(host, instrument.id, str(self.middle - away), str(self.middle + away))
+            host.runtime.ticks.publish(self._trade(instrument))
 
     def _quote(self, middle: Decimal) -> None:
         """Everything anew, what was traded away too."""
@@ -36,6 +37,12 @@ class Market:
         for instrument in INSTRUMENTS:
             bids, asks = self._levels(instrument, -1), self._levels(instrument, 1)
             self._exchange.external_book(BookSnapshot(instrument.id, bids, asks, 0, 0))
+            self._exchange.external_trade(self._trade(instrument))
+
+    def _trade(self, instrument: Instrument) -> Trade:
+        """Somebody trades in the middle: stops look at that."""
+        price, quantity = instrument.price_units(self.middle), instrument.quantity_units(instrument.minimum_quantity)
+        return Trade(instrument.id, price, quantity, buyer_is_maker=False, trade_id="", time_ms=0)
 
     def _levels(self, instrument: Instrument, side: int) -> list[Level]:
         prices = (self.middle + side * level * LEVEL_TICKS * instrument.tick_size for level in LEVELS)

@@ -25,7 +25,7 @@ from tests.simulation.network import Network
 from tests.simulation.odds import Dice
 
 FUNCTIONS = discovery.functions()
-FEEDS = [feed for feed in discovery.feeds() if feed.name in {"relay", "account-data"}]
+FEEDS = [feed for feed in discovery.feeds() if feed.name in {"relay", "account-data", "triggers"}]
 SETTINGS = Settings(execution="in_process", delivery_concurrency=4)
 
 

@@ -22,12 +22,14 @@ from schemas.events import (
     MoneyEvent,
     OrderAccepted,
     OrderCancelled,
+    OrderCreated,
     OrderEvent,
     OrderExpired,
     OrderFilled,
     OrderRejected,
     OrderSubmitStarted,
 )
+from schemas.risk_events import RiskHalted, RiskResumed
 from schemas.upcasters import decode_event
 
 OPEN_AT_VENUE = frozenset({"new", "partially_filled", "untriggered"})
@@ -60,6 +62,7 @@ class Watch:
         self.commands = 0
         self._started: Counter[UUID] = Counter()
         self._sent: Counter[str] = Counter()
+        self._halted: set[str] = set()
         self._trades: set[tuple[UUID, str]] = set()
         self._digest = hashlib.sha256()
 
@@ -92,6 +95,10 @@ class Watch:
             self._balances(event)
         if isinstance(event, OrderEvent):
             self._order(event, recorded)
+        elif isinstance(event, RiskHalted):
+            self._halted.add(event.scope)
+        elif isinstance(event, RiskResumed):
+            self._halted.discard(event.scope)
 
     def _order(self, event: OrderEvent, recorded: RecordedEvent) -> None:
         try:
@@ -112,6 +119,9 @@ class Watch:
         """What the event says of the venue is so."""
         theirs = self._theirs(order)
         status = theirs.status.value if theirs is not None else "never heard of"
+        if isinstance(event, OrderCreated):
+            halted = f"account:{order.account_id}" in self._halted and not order.reduce_only
+            self.require(not halted, f"{order.order_id} was created while trading was halted")
         if isinstance(event, OrderSubmitStarted):
             self._started[order.order_id] += 1
             self.require(self._started[order.order_id] == 1, f"{order.order_id} was begun to be sent twice")
@@ -144,15 +154,37 @@ class Watch:
 
     # --- at rest ---
     @property
+    def open(self) -> list[Order]:
+        return [order for order in self.orders.values() if not order.ended]
+
+    def check_lists(self) -> None:
+        """Rivals share one quantity: that of an oco list, or what the entry of a bracket has filled."""
+        lists: dict[UUID, list[Order]] = defaultdict(list)
+        for order in self.orders.values():
+            if order.list_id is not None:
+                lists[order.list_id].append(order)
+        for list_id, members in lists.items():
+            entries = [order for order in members if order.parent_id is None]
+            oco = members[0].list_kind == "oco"
+            shared = entries[0].asked_quantity if oco else entries[0].filled_quantity
+            rivals = entries if oco else [order for order in members if order.parent_id is not None]
+            filled = sum((order.filled_quantity for order in rivals), ZERO)
+            self.require(filled <= shared, f"list {list_id} has filled {filled} of {shared}")
+
+    @property
     def unsettled(self) -> list[Order]:
         """Orders that the platform and the venue do not see alike yet."""
         return [order for order in self.orders.values() if not self._agrees(order)]
 
     def _agrees(self, order: Order) -> bool:
+        if order.waits_for:
+            return self._theirs(order) is None and not order.pending_cancel
         if order.status in {"pending", "submitted", "unknown"} or order.pending_cancel or order.pending_modify:
             return False
         theirs = self._theirs(order)
         if theirs is None:
             return order.status in {"rejected", "cancelled"} and not order.filled_quantity
-        status = "accepted" if theirs.status.value == "new" else theirs.status.value
+        status = "accepted" if theirs.status.value in {"new", "untriggered"} else theirs.status.value
+        if order.ended and order.reduce_only:  # what the venue has cut off for the position's sake has expired
+            return order.filled_quantity == theirs.filled and status in {order.status, "filled"}
         return (order.status, order.filled_quantity, order.quantity) == (status, theirs.filled, theirs.quantity)

@@ -34,6 +34,7 @@ from tests.support.host import PERPETUAL, SPOT, TENANT, define
 
 SETTLE_SECONDS = 240
 LOOK_SECONDS = 0.5
+STOPS_SECONDS = 5  # until the market has reached some
 CALM = Odds(1, 0.0, 0.0, 0.0, 0.0, 0.0, float("inf"), 0.002)
 
 PARTS = (*discovery.functions(), *discovery.feeds())
@@ -129,6 +130,8 @@ class World:
         await asyncio.gather(*trading)
         await self._calm(crashing)
         await self._settle("after the faults")
+        if any(order.waits_for or order.stop_price is not None for order in self.watch.open):
+            await asyncio.sleep(STOPS_SECONDS)
         moving.cancel()
         await self._finish()
         self.seconds = CLOCK.monotonic()
@@ -166,7 +169,7 @@ class World:
     async def _begin(self) -> None:
         for commit in self.beginning.commits:
             await self.store.commit(commit)
-        for trader in self.traders:
+        for trader in self.beginning.traders:
             self._fund(UUID(trader.account_id))
         for number in range(self.odds.processes):
             await self._start(number)
@@ -196,7 +199,11 @@ class World:
         )
         await self.market.tell(process.host)
         self.processes[number] = process
-        await process.host.start()
+        try:
+            await process.host.start()
+        except asyncio.CancelledError:  # the faults have ended: it starts anew
+            await self.processes.pop(number).kill()
+            raise
 
     # --- meanwhile ---
     async def _moving(self) -> None:
@@ -228,13 +235,13 @@ class World:
     async def _finish(self) -> None:
         """Cancel what is open, come to rest, and compare everything."""
         tokens = {trader.account_id: trader.token for trader in self.traders}
-        for order in list(self.watch.orders.values()):
-            if not order.ended:
-                await self.clients.cancel(order.order_id, tokens[str(order.account_id)], f"{order.order_id}-end")
+        for order in self.watch.open:
+            await self.clients.cancel(order.order_id, tokens[str(order.account_id)], f"{order.order_id}-end")
         await self._settle("at the end")
         self.watch.problems += self.network.refused
         lost = self.clients.acknowledged - self.watch.orders.keys()
         self.watch.require(not lost, f"acknowledged and lost: {lost}")
+        self.watch.check_lists()
         await check_store(self.store, self.watch)
         for trader in self.traders:
             await check_account(self.store, self.exchange, trader.account_id, self.watch)

@@ -199,3 +199,15 @@ def test_refused_modify_says_why():
 
 def test_lost_request_about_an_order_that_is_not_found_says_nothing():
     assert reporting.of_request(modifying(), "modify", LOST, NotFound()) == []
+
+
+def test_state_filled_at_less_than_asked_ends_a_reduce_only_order_once_all_fills_are_told():
+    order = replace(accepted(), reduce_only=True)
+    cut = state(order, "filled", quantity=Decimal("0.2"), filled_quantity=Decimal("0.2"))
+    assert outcomes(reporting.of_state(order, cut, "stream")) == ["accepted"]
+    told = replace(cut, executions=(execution("t1", "0.2"),))
+    assert outcomes(reporting.of_state(order, told, "stream")) == ["fill", "expired"]
+    for report in reporting.of_state(order, told, "stream"):
+        order = grown(order, apply_report(order, report))
+    assert (order.status, order.filled_quantity) == ("expired", Decimal("0.2"))
+    assert outcomes(reporting.of_state(replace(accepted(), reduce_only=False), told, "stream")) == ["fill"]
