@@ -63,7 +63,7 @@ class Sent(NamedTuple):
 
 @dataclass(slots=True)
 class Activity:
-    """What one account has sent through this process in the last seconds."""
+    """What one account has sent through this process in the last seconds. See ADR 18 for the others."""
 
     orders: deque[Sent] = field(default_factory=deque)
     creates: deque[float] = field(default_factory=deque)
@@ -145,7 +145,9 @@ class Risk:
         if kept is None or kept[0] <= now:
             scopes = scopes_of(user_id, command.account_id, command.strategy_id)
             states = await context.runtime.store.guards(context.tenant_id, scopes)
-            kept = known[command.strategy_id] = (now + KEPT_SECONDS, binding_of(states))
+            limits, guards = binding_of(states)
+            own = Binding(limits.shared_by(context.runtime.settings.replicas), guards)
+            kept = known[command.strategy_id] = (now + KEPT_SECONDS, own)
         return kept[1]
 
     def count(self, facts: RiskContext, now: float) -> None:

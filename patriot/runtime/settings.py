@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     risk_seconds: float = Field(5, ge=0, description="every account's risk is measured so often; 0 = never")
     kafka: str = Field("", description="brokers that market data goes to directly; empty = through the sidecar")
     orders_at_once: int = Field(32, ge=1, description="new orders worked on at once; others wait, cancels never do")
+    replicas: int = Field(1, ge=1, description="processes of this part at most; each has its share of rates per second")
     outbox_age_seconds: float = Field(2, description="the relay takes outbox rows older than this")
     broker_queue_max: int = Field(50_000, description="messages in memory; beyond, they wait in the outbox")
     delivery_attempts_max: int = Field(8, description="then a message goes to the dead-letter queue")

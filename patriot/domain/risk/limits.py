@@ -4,10 +4,11 @@ A default holds where no level says anything.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain
+from math import ceil
 from typing import Any
 
 from schemas.risk_commands import SetLimits, Threshold, VerifiedOnly
@@ -43,6 +44,17 @@ class Limits:
     sessions: tuple[tuple[str, ...], ...] = ()
     thresholds: tuple[Threshold, ...] = ()
     version: int = 0
+
+    def shared_by(self, processes: int) -> "Limits":
+        """What one of several processes may let through, where what happened lately is counted by each for itself."""
+        if processes == 1:
+            return self
+        orders, cancels = self.maximum_orders_per_second, self.maximum_cancels_per_second
+        return replace(
+            self,
+            maximum_orders_per_second=orders and ceil(orders / processes),
+            maximum_cancels_per_second=cancels and ceil(cancels / processes),
+        )
 
     @property
     def need_position(self) -> bool:

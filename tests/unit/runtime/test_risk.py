@@ -87,6 +87,15 @@ async def test_orders_and_cancels_of_the_last_second_are_counted(desk: Desk):
     assert (facts.orders_last_second, facts.cancels_last_second) == (2, 1)
 
 
+@pytest.mark.requirement("P11", "P20")
+async def test_one_of_several_processes_lets_its_share_of_the_rates_through(desk: Desk):
+    desk.host.runtime.settings = desk.host.runtime.settings.model_copy(update={"replicas": 4})
+    wanted = {"maximum_orders_per_second": 9, "maximum_cancels_per_second": 2}
+    await desk.user.json("POST", f"/risk/limits/{desk.account}", wanted)
+    limits = (await desk.facts()).limits
+    assert (limits.maximum_orders_per_second, limits.maximum_cancels_per_second) == (3, 1)
+
+
 async def test_activity_forgets_after_a_second():
     activity, order = Activity(), command()
     for at in (1.0, 1.5, 2.5):

@@ -1,5 +1,6 @@
 """What levels amount to together: the most restrictive, whoever says it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -103,3 +104,14 @@ def test_session(session: str, moment: str, open_now: bool):  # noqa: FBT001
 def test_senseless_limits_are_refused(fields: dict[str, object]):
     with pytest.raises(ValidationError):
         SetLimits.model_validate(fields)
+
+
+@pytest.mark.requirement("P11")
+@pytest.mark.parametrize("processes", [1, 3, 4, 10])
+def test_shares_of_a_rate_add_up_to_it_and_at_most_one_more_each(processes: int):
+    limits = Limits(maximum_orders_per_second=9)
+    share = limits.shared_by(processes)
+    assert share.maximum_orders_per_second is not None
+    assert 9 <= share.maximum_orders_per_second * processes < 9 + processes
+    assert share.maximum_cancels_per_second is None
+    assert replace(share, maximum_orders_per_second=9) == limits
