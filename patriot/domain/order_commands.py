@@ -1,6 +1,6 @@
 """What we decide on an order before the venue speaks. Rule: each decision is made once; repeated, it gives no event."""
 
-from base64 import b32decode, b32encode
+from base64 import b32decode
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -27,10 +27,18 @@ from schemas.events import (
 )
 from schemas.types import Emulation, ListLink
 
+_DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
+_PAIR_SHIFTS = range(120, -1, -10)
+
 
 def client_order_id(order_id: UUID, attempt: int = 1) -> str:
-    """Our name for the order at the venue: 28 characters of a-z, 2-7 and "-", unique per order and attempt."""
-    return f"{b32encode(order_id.bytes).decode().rstrip('=').lower()}-{attempt}"
+    """Our name for the order at the venue: 28 characters of a-z, 2-7 and "-", unique per order and attempt.
+
+    The id in base 32, two digits at a time: `base64` takes three times as long, for every order.
+    """
+    bits = order_id.int << 2  # 26 digits have room for 130
+    return "".join([_PAIRS[bits >> shift & 0x3FF] for shift in _PAIR_SHIFTS]) + f"-{attempt}"
 
 
 def order_id_of(name: str) -> UUID | None:

@@ -24,7 +24,7 @@ from patriot.runtime.problem import ProblemError
 
 WAITING_PER_TURN = 8
 PATIENCE_SECONDS = 1.0
-BACKLOG_SECONDS_MAX = 5.0
+BACKLOG_SECONDS_MAX = 10.0
 STEP_BACK_SECONDS = 0.02
 OVERLOADED = "overloaded"
 ADDS_RISK = frozenset({"orders:create", "orders:modify"})

@@ -121,16 +121,16 @@ async def _sustained_rows(world: World, worked_off: float) -> list[Row]:
 
 
 async def _is_flat(world: World, rate: float) -> bool:
-    """The second half of the run adds less than a second's worth of deliveries to the queue."""
-    load = asyncio.create_task(_answered(_orders(world, rate=rate, seconds=FLAT_SECONDS)))
+    """Nothing is refused, and the second half of the run adds less than a second's worth of deliveries to the queue."""
+    load = asyncio.create_task(measure(_orders(world, rate=rate, seconds=FLAT_SECONDS)))
     depths: list[int] = []
     while not load.done():
         depths.append(world.host.broker.pending)
         await asyncio.sleep(0.05)
-    await load
+    refused = (await load).refused
     await world.until_idle()
     quarter = len(depths) // 4
-    return mean(depths[-quarter:]) - mean(depths[quarter : 2 * quarter]) < rate
+    return not refused and mean(depths[-quarter:]) - mean(depths[quarter : 2 * quarter]) < rate
 
 
 async def _half_load(name: str, world: World, rate: float, seconds: float) -> list[Row]:

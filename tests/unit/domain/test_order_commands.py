@@ -1,6 +1,7 @@
 """What we decide on an order: each decision is made once, on the states that allow it."""
 
 import re
+from base64 import b32encode
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -58,6 +59,7 @@ def pending_event(changes: dict[str, Any], emulated: tuple[Emulation, ...]) -> O
 def test_client_order_id_fits_every_venue_and_is_unique(order_id, attempt):
     name = client_order_id(order_id, attempt)
     assert re.fullmatch(r"[a-z2-7]{26}-\d", name), "at most 32 characters, no special ones"
+    assert name == f"{b32encode(order_id.bytes).decode().rstrip('=').lower()}-{attempt}", "names of before stay valid"
     assert name != client_order_id(order_id, attempt + 1)
     assert name != client_order_id(uuid4(), attempt)
 
