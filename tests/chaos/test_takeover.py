@@ -30,13 +30,14 @@ from patriot.store.postgres import PostgresStore
 from tests.chaos.process import PlatformProcess
 from tests.support.host import PASSWORD, Client
 
-pytestmark = [pytest.mark.postgres, pytest.mark.alone, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.postgres, pytest.mark.alone, pytest.mark.timeout(420)]
 
 INSTRUMENT = "BINANCE:BTC/USDT:USDT"
 STOP = {"order_type": "trailing_stop", "trailing": {"rule": "percent", "distance": "0.01"}}
+MARKET = {"order_type": "market"}
 SIZE = Decimal("0.002")
 PAUSE_SECONDS = 0.05
-SLACK_SECONDS = 3.0  # of a busy machine: the process that takes over asks four times a second
+SLACK_SECONDS = 6.0  # of a busy machine: the process that takes over asks four times a second
 LED = "select epoch from leases where name = 'feed:triggers:0/1' and owner <> ''"
 ONCE = ("order.created", "order.triggered", "order.submit_started", "order.filled")
 OPEN = "select count(*) from orders where status not in ('filled', 'rejected', 'cancelled', 'expired')"
@@ -100,7 +101,7 @@ async def trade(client: httpx.AsyncClient, body: dict[str, Any], count: int, *th
     """Market orders and stops, through each; what was acknowledged."""
     placed = set[str]()
     for number in range(count):
-        kind = STOP if number % 2 else {"order_type": "market"}
+        kind = STOP if number % 2 else MARKET
         placed.add(await place(client, through[number // 2 % len(through)], body | kind))
         await asyncio.sleep(PAUSE_SECONDS)
     return {UUID(one) for one in placed if one}
@@ -163,3 +164,42 @@ async def test_killed_leader_is_followed_and_nothing_happens_twice(database: str
     assert fired
     assert [order for order, kinds in told.items() if any(kinds[kind] > 1 for kind in ONCE)] == []
     assert [abs(one.quantity) for one in at_venue] == [len(filled) * SIZE], "each order was sent once"
+
+
+@pytest.mark.requirement("T10", "B14")
+async def test_switch_from_blue_to_green_drops_no_request(database: str, tmp_path: Path, capsys):
+    """As the runbook has it: green beside blue, the traffic over, blue asleep. Clients trade on all the time."""
+    connection = await asyncpg.connect(database)
+    async with two_replicas(database, tmp_path) as (host, [blue, green]):
+        user = await Client(host).register("ada")
+        account = await user.paper_account(USDT="1000000")
+        token = await user.json("POST", "/auth/token", {"username": "ada", "password": PASSWORD})
+        headers = {"authorization": f"Bearer {token['access_token']}"}
+        body = {"account_id": account, "instrument": INSTRUMENT, "side": "sell", "quantity": str(SIZE), **MARKET}
+        epoch, live, answered = await connection.fetchval(LED), [blue], Counter[int]()
+
+        async def keep_trading(client: httpx.AsyncClient) -> None:
+            while live:
+                answer = await client.post(f"{live[0].url}/orders", json=body)
+                answered[answer.status_code] += 1
+                await asyncio.sleep(PAUSE_SECONDS)
+
+        async with httpx.AsyncClient(headers=headers, timeout=20) as client, asyncio.TaskGroup() as clients:
+            for _ in range(4):
+                clients.create_task(keep_trading(client))
+            await asyncio.sleep(1)
+            live[0] = green  # what blue has begun, blue ends
+            stopped, started = asyncio.create_task(asyncio.to_thread(blue.interrupt)), time.monotonic()
+            await until(connection, LED, lambda now: now is not None and now > epoch, SLACK_SECONDS + LEASE_SECONDS)
+            took = time.monotonic() - started
+            assert await stopped == 0
+            await asyncio.sleep(1)
+            live.clear()
+        await until(connection, OPEN, lambda count: count == 0, 90)
+        told = await events(connection)
+    await connection.close()
+    with capsys.disabled():
+        print(f"\nled {took:.1f} s after the signal; {answered[201]} orders through both")
+    assert answered.keys() == {201}
+    assert len(told) == answered[201]
+    assert [order for order, kinds in told.items() if any(kinds[kind] > 1 for kind in ONCE)] == []
