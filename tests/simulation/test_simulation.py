@@ -14,7 +14,7 @@ from tests.simulation.world import Result
 
 SEEDS = int(os.environ.get("PATRIOT_SEEDS", "5000"))
 FIRST = int(os.environ.get("PATRIOT_SEED", "0"))
-REPEATED = 16
+TOGETHER, ALONE = 40, 6
 SEEDS_PER_BUG = 1000
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
@@ -48,12 +48,17 @@ def test_the_runs_are_worth_their_time(results: Sequence[Result]) -> None:
 
 @pytest.mark.requirement("P2")
 def test_a_seed_repeats_to_the_byte(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever order the interpreter gives to its sets and dictionaries of texts."""
-    digests = []
-    for hash_seed in ("1", "2"):
-        monkeypatch.setenv("PYTHONHASHSEED", hash_seed)
-        digests.append([one.digest for one in run_many(range(FIRST, FIRST + REPEATED), fresh=True)])
-    assert digests[0] == digests[1]
+    """Alone or after others, and whatever order the interpreter gives to its sets of texts."""
+    seeds = range(FIRST, FIRST + TOGETHER)
+    monkeypatch.setenv("PYTHONHASHSEED", "1")
+    forwards, alone = _digests(seeds), _digests(seeds[:ALONE], fresh=True)
+    monkeypatch.setenv("PYTHONHASHSEED", "2")
+    assert _digests(seeds[::-1]) == forwards
+    assert alone.items() <= forwards.items()
+
+
+def _digests(seeds: Sequence[int], *, fresh: bool = False) -> dict[int, str]:
+    return {one.seed: one.digest for one in run_many(seeds, fresh=fresh)}
 
 
 @pytest.fixture
