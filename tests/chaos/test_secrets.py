@@ -315,7 +315,7 @@ async def the_command_line(here: World) -> None:
     hashed = f"postgresql://nobody:{new('password with a hash')}#@{place}"
     await asyncio.gather(
         here.run("portfolio"),  # refused: the password is wrong
-        here.run("accounts", "link", "BINANCE", "--live", **keys),
+        here.run("account", "link", "BINANCE", "--live", **keys),
         here.run("doctor", PATRIOT_DATABASE_URL=url),
         here.run("migrate", PATRIOT_DATABASE_URL=wrong),
         here.run("migrate", PATRIOT_DATABASE_URL=hashed),
