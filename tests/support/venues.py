@@ -19,11 +19,13 @@ class RestingVenue:
         self.created.append(order)
         return self._accept(self._state(order, filled=Decimal(0)))
 
-    async def modify(self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: str) -> Accepted | Rejected:
+    async def modify(
+        self, ref: OrderRef, quantity: Decimal, price: Decimal | None, side: str, stop_price: Decimal | None = None
+    ) -> Accepted | Rejected:
         known = self._orders.get(ref.client_order_id)
         if known is None or known.status != "open":
             return Rejected("unknown_order", "no such open order")
-        return self._accept(replace(known, quantity=quantity, price=price))
+        return self._accept(replace(known, quantity=quantity, price=price, stop_price=stop_price))
 
     async def cancel(self, ref: OrderRef) -> Accepted | Rejected:
         known = self._orders.get(ref.client_order_id)

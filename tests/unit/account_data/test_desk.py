@@ -55,7 +55,8 @@ async def desk():
 
 
 def ended(ref: OrderRef, *executions: Execution) -> OrderState:
-    return OrderState(ref, "cancelled", "buy", Decimal("0.002"), Decimal("0.001"), Decimal(60_000), executions)
+    terms = {"quantity": Decimal("0.002"), "filled_quantity": Decimal("0.001"), "price": Decimal(60_000)}
+    return OrderState(ref, "cancelled", "buy", **terms, executions=executions)
 
 
 @pytest.mark.requirement("P6", "P9")
