@@ -12,7 +12,7 @@ from tests.simulation.many import quiet, run, run_many
 from tests.simulation.planted import BUGS, Bug
 from tests.simulation.world import Result
 
-SEEDS = int(os.environ.get("PATRIOT_SEEDS", "5000"))
+SEEDS = int(os.environ.get("PATRIOT_SEEDS", "10000"))
 FIRST = int(os.environ.get("PATRIOT_SEED", "0"))
 TOGETHER, ALONE = 40, 6
 SEEDS_PER_BUG = 1000
