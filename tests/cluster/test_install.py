@@ -13,6 +13,7 @@ from tests.cluster.conftest import CHART
 from tests.cluster.plane import Plane
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+ROUNDS_MAX = 10
 # no cloud is here to give a load balancer its address, and no operator to bring secrets
 HERE = "secrets.provider=kubernetes,gateway.serviceType=ClusterIP"
 PRODUCTION = ("-f", f"{CHART}/values-production.yaml", "--set", HERE, "--wait", "--timeout", "4m")
@@ -160,8 +161,13 @@ def test_bad_annotation_is_refused_by_the_webhook(production: Plane):
 
 @pytest.mark.requirement("T10")
 def test_disruption_budget_is_honoured(production: Plane):
-    """Two evictions of one part at the same moment: one is granted, the other has to wait."""
-    names = [pod["metadata"]["name"] for pod in pods(production, "-l", "app.kubernetes.io/name=order-routing")][:2]
+    """Evictions of one part at the same moment: one is granted, another has to wait.
+
+    A pod that is gone is replaced within milliseconds here, so the next one may be granted too: then again.
+    """
+
+    def names() -> list[str]:
+        return [pod["metadata"]["name"] for pod in pods(production, "-l", "app.kubernetes.io/name=order-routing")]
 
     def evict(name: str) -> str:
         body = (
@@ -174,11 +180,16 @@ def test_disruption_budget_is_honoured(production: Plane):
             return error.stderr
         return "granted"
 
-    with ThreadPoolExecutor(2) as pool:
-        answers = sorted(pool.map(evict, names))
-    assert "disruption budget" in answers[0]
-    assert answers[1] == "granted"
-    until(lambda: len(pods(production, "-l", "app.kubernetes.io/name=order-routing")) >= 3)
+    answers = set[str]()
+    for _ in range(ROUNDS_MAX):
+        until(lambda: len(names()) >= 3)
+        with ThreadPoolExecutor(3) as pool:
+            answers |= set(pool.map(evict, names()))
+        if any("disruption budget" in answer for answer in answers):
+            break
+    assert "granted" in answers
+    assert any("disruption budget" in answer for answer in answers), answers
+    until(lambda: len(names()) >= 3)
 
 
 @pytest.mark.requirement("T10")
