@@ -104,13 +104,19 @@ class Admission:
         else:
             self._working += 1
         if self._urgent:
-            await self.step_back()
+            try:
+                await self.step_back()
+            except asyncio.CancelledError:
+                self.end()
+                raise
 
     def end(self) -> None:
         self._working -= 1
         now = self._clock.monotonic()
         while self._waiting and self._working < self.pace.at_once:
             turn, since = self._waiting.popleft()
+            if turn.cancelled():
+                continue  # its client has just gone
             if now - since > PATIENCE_SECONDS:
                 turn.set_exception(_in_vain())
             else:
@@ -131,7 +137,7 @@ class Admission:
         except asyncio.CancelledError:
             if turn in self._waiting:
                 self._waiting.remove(turn)
-            elif turn[0].exception() is None:  # its turn had come already
+            elif not turn[0].cancelled() and turn[0].exception() is None:  # its turn had come already
                 self.end()
             raise
 

@@ -184,6 +184,26 @@ def steady(seconds_per_order: Callable[[float], float], at_once_max: int = 32) -
 
 
 @pytest.mark.requirement("B13")
+async def test_client_that_leaves_while_it_steps_back_takes_no_turn_along():
+    async with crowd() as busy:
+        busy.tasks.append(asyncio.create_task(busy.cancel()))
+        await settle()
+        await busy.orders(1)
+        busy.tasks[-1].cancel()
+        await settle()
+        assert busy.begun == ["cancel"]
+
+
+async def test_client_that_leaves_in_the_moment_of_its_turn_leaves_it_to_the_next():
+    async with crowd() as busy:
+        await busy.orders(AT_ONCE + 2)
+        busy.tasks[AT_ONCE].cancel()  # it has not run since: it still stands in the queue
+        busy.admission.end()
+        await settle()
+        assert len(busy.begun) == AT_ONCE + 1
+        busy.admission._working += 1  # the turn that was ended above was not its own
+
+
 def test_pace_follows_what_the_machine_can_do():
     assert steady(lambda at_once: at_once / 2_000) == 32, "a fast machine works on all it may"
     assert 14 < steady(lambda at_once: at_once / 150) < 17, "a slow one on what it answers in 100 ms"
