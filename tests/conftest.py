@@ -8,11 +8,16 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from patriot.store.connections import urls_of
 from patriot.store.embedded import EmbeddedServer
 from patriot.store.migrate import migrate
 from patriot.store.postgres import PostgresStore
+
+# a busy machine is no bug
+settings.register_profile("patriot", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patriot")
 
 # Deleting a few rows is far quicker than making a database. The event store's trigger is passed over.
 _EMPTY = """
