@@ -111,8 +111,8 @@ class World:
         )
 
     def restarted(self) -> CcxtAdapter:
-        """An adapter that knows nothing of what was before."""
-        self.adapters.append(_adapter(self.port, self.clock, self.timeout_seconds))
+        """An adapter that knows nothing of what was before. It has all the time it wants: nothing is lost any more."""
+        self.adapters.append(_adapter(self.port, self.clock, TIMEOUT_SECONDS))
         return self.adapters[-1]
 
     def take(self, instrument: str, side: str, quantity: str) -> None:
