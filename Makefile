@@ -29,7 +29,7 @@ test: $(COMPILED) lint  ## lint, types, imports and every test
 	$(BIN)/coverage run --source=patriot/domain,patriot/protocols -m pytest -q $(OWN) $(ARGS)
 	$(BIN)/coverage report --fail-under=95 --skip-covered
 	$(BIN)/pytest -q -n auto --dist loadfile -m 'not dapr and not cluster and not alone' $(OWN:%=--ignore=%) $(ARGS) $(AGAIN)
-	$(BIN)/pytest -q -s -m alone $(ARGS) $(AGAIN)
+	$(BIN)/pytest -q -s -m 'alone and not dapr and not cluster' $(ARGS) $(AGAIN)
 
 check: $(READY) lint  ## lint, types, imports, fast tests: before every commit
 	$(BIN)/pytest -q -n auto --dist loadfile -m '$(FAST)' $(ARGS)
