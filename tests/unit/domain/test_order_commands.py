@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from patriot.domain.errors import InvalidTransition, InvalidValue
 from patriot.domain.order import Order, Reservation
 from patriot.domain.order_commands import (
+    as_command,
     client_order_id,
     create,
+    expire,
+    move_stop,
     order_id_of,
     record_unknown,
     request_cancel,
@@ -204,7 +207,19 @@ def test_modify_of_the_price_keeps_the_quantity():
     assert (event.quantity, event.price) == (10, 110)
 
 
+def test_as_command_gives_the_terms_that_the_order_will_have():
+    order = accepted(strategy_id="momentum")
+    assert as_command(order) == command(strategy_id="momentum")
+    changed = as_command(order, ModifyOrder(quantity=Decimal(15)))
+    assert (changed.quantity, changed.price) == (15, 100), "what is not given stays"
+
+
 STOP = {"order_type": "stop", "price": None, "stop_price": "110"}
+
+
+def held(**changes: Any) -> Order:
+    """An order whose stop the platform itself watches."""
+    return after(None, [pending_event(STOP | changes, emulated=("trigger",))])
 
 
 def test_modify_of_the_stop_is_asked_of_the_venue_that_holds_it():
@@ -217,8 +232,7 @@ def test_modify_of_the_stop_is_asked_of_the_venue_that_holds_it():
 
 
 def test_modify_of_a_stop_that_the_platform_holds_is_done_at_once_and_moves_what_fires_it():
-    held = after(None, [pending_event(STOP, emulated=("trigger",))])
-    moved = after(held, modify(held, "1200", stop_price="120"))
+    moved = after(held(), modify(held(), "1200", stop_price="120"))
     assert (moved.stop_price, moved.waits_for) == (120, "trigger")
     assert trigger(moved, Decimal(115), Decimal(110)) == [], "a shot at where it stood before"
     [fired] = trigger(moved, Decimal(120), Decimal(120))
@@ -260,3 +274,64 @@ def test_modify_of_the_price_is_refused_for_an_order_without_price():
     order = accepted(order_type="stop", stop_price="90", price=None)
     with pytest.raises(InvalidValue, match="takes no price"):
         modify(order, price="95")
+
+
+@pytest.mark.parametrize(
+    ("order_type", "side", "fires", "waits"),
+    [
+        ("stop", "buy", "110", "109.99"),
+        ("stop", "sell", "110", "110.01"),
+        ("take_profit", "buy", "110", "110.01"),
+        ("take_profit", "sell", "110", "109.99"),
+    ],
+)
+def test_stop_fires_at_its_price_and_not_before(order_type: str, side: str, fires: str, waits: str):
+    order = held(order_type=order_type, side=side)
+    assert trigger(order, Decimal(waits), Decimal(110)) == []
+    [event] = trigger(order, Decimal(fires), Decimal(110))
+    assert (event.TYPE, event.price, event.stop_price) == ("order.triggered", Decimal(fires), 110)
+    assert trigger(after(order, [event]), Decimal(fires), Decimal(110)) == [], "it fires once"
+
+
+def test_stop_of_an_order_that_is_over_or_with_the_venue_never_fires():
+    assert trigger(after(held(), request_cancel(held())), Decimal(200), Decimal(110)) == []
+    assert trigger(accepted(**STOP), Decimal(200), Decimal(110)) == []
+
+
+TRAILING = {"order_type": "trailing_stop", "stop_price": None, "trailing": {"rule": "offset", "distance": "5"}}
+
+
+@pytest.mark.parametrize(("side", "tighter", "looser"), [("sell", "96", "94"), ("buy", "104", "106")])
+def test_trailing_stop_follows_the_market_and_never_loosens(side: str, tighter: str, looser: str):
+    order = held(**TRAILING, side=side)
+    first = Decimal(95) if side == "sell" else Decimal(105)
+    [moved] = move_stop(order, first, Decimal(100))
+    assert (moved.TYPE, moved.stop_price, moved.reference) == ("order.stop_moved", first, 100)
+    order = after(order, [moved])
+    assert move_stop(order, first, Decimal(100)) == [], "the same again"
+    assert move_stop(order, Decimal(looser), Decimal(100)) == []
+    assert after(order, move_stop(order, Decimal(tighter), Decimal(101))).stop_price == Decimal(tighter)
+    [fired] = trigger(order, Decimal(100), first)
+    assert fired.price == 100, "what trails never loosens: a shot at it still counts after the market went on"
+
+
+def test_stop_is_not_moved_once_it_fired_or_the_order_is_over():
+    order = held(**TRAILING, side="sell")
+    fired = after(order, trigger(order, Decimal(95), Decimal(95)))
+    for late in (fired, after(order, request_cancel(order)), accepted()):
+        assert move_stop(late, Decimal(99), Decimal(104)) == []
+
+
+@pytest.mark.requirement("P8")
+def test_expiry_of_an_unsent_order_ends_it_and_gives_everything_back():
+    events = expire(pending())
+    assert types(events) == ["expired"]
+    order = after(pending(), events)
+    assert (order.status, order.reserved.amount, order.reason) == ("expired", 0, "good till its date")
+    assert expire(order) == []
+
+
+def test_expiry_of_a_sent_order_asks_the_venue_to_cancel_it_once():
+    [event] = expire(accepted())
+    assert (event.TYPE, event.reason) == ("order.cancel_requested", "good till its date")
+    assert expire(after(accepted(), [event])) == []

@@ -1,6 +1,7 @@
 """Quotas are what orders and positions say: taken when an order is created, given back exactly when it is over."""
 
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -40,6 +41,15 @@ def test_unsent_order_that_is_cancelled_gives_back_everything():
 
 def test_what_changes_nothing_uses_nothing():
     assert difference(pending(), pending()) == difference(None, None) == difference("a", "b") == {}
+
+
+@pytest.mark.requirement("P11")
+def test_position_counts_on_both_sides_until_it_is_flat():
+    [filled] = [e for e in apply_report(accepted(), fill("T1", "4")) if isinstance(e, Filled)]
+    opened = apply_fill(None, filled, side="buy", instrument=instrument())
+    position = fold_position(None, opened, 1, NOW)
+    assert of(position) == {BUY: position.quantity, SELL: -position.quantity}
+    assert of(replace(position, quantity=Decimal(0))) == {}
 
 
 @given(
