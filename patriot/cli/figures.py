@@ -62,6 +62,15 @@ def signed(value: Figure, asset: str = "USDT") -> str:
     return f"+{text}" if value is not None and Decimal(value) > 0 else text
 
 
+def share(value: Figure) -> str:
+    """A fraction: 38.26%; of what is small the first two digits that are not zero."""
+    if value is None:
+        return ""
+    of_hundred = Decimal(value) * 100
+    decimals = max(2, 1 - of_hundred.adjusted()) if of_hundred else 2
+    return f"{round(of_hundred, decimals):,f}%"
+
+
 def percent(part: Decimal, whole: Decimal) -> str:
     return f"{part / whole * 100:+.2f}%" if whole else ""
 

@@ -6,6 +6,7 @@ adds `--manager` and names `tenant`, `user:ID`, `account:ID` or `strategy:NAME`;
 
 import uuid
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -15,10 +16,10 @@ from rich.text import Text
 
 from patriot.cli import lookup
 from patriot.cli.common import Account, Json, state_of
-from patriot.cli.figures import number
+from patriot.cli.figures import average, money, share
 from patriot.cli.output import USAGE, done, fail, show
 from patriot.cli.session import Client
-from patriot.cli.tables import Column, figure, plain_text, table
+from patriot.cli.tables import Column, amount, figure, plain_text, table
 
 app = typer.Typer(help="Limits, exposure, value at risk, alerts.", no_args_is_help=True)
 
@@ -26,7 +27,9 @@ Level = Annotated[str, typer.Argument(help="account, account:ID, user, strategy:
 Manager = Annotated[bool, typer.Option("--manager", help="As a fund manager of the tenant.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept.")]
 
+FRACTIONS = frozenset({"margin_ratio", "liquidation_distance", "drawdown", "concentration"})
 LIMIT_COLUMNS = (plain_text("limit"), plain_text("value"), plain_text("set by"))
+METRIC_COLUMNS = (plain_text("figure"), Column("value", itemgetter("value"), right=True))
 
 
 def rules(context: typer.Context, as_json: Json = False) -> None:
@@ -69,7 +72,8 @@ def alerts(context: typer.Context, as_json: Json = False) -> None:
     """Figures of your accounts that are beyond a threshold now."""
     state = state_of(context, as_json)
     found = state.client().call("GET", "/risk/alerts")
-    columns = (plain_text("metric"), figure("limit"), Column("account", lambda one: lookup.short(one["account_id"])))
+    limit = Column("limit", lambda one: _metric(one["metric"], one["limit"]), right=True)
+    columns = (plain_text("metric"), limit, Column("account", lambda one: lookup.short(one["account_id"])))
     show(found, as_json=state.as_json, text=table(columns, found["alerts"], empty="no alerts"))
 
 
@@ -164,20 +168,30 @@ def _level(level: Mapping[str, Any]) -> Any:
 def _standing(found: Mapping[str, Any]) -> Any:
     """Tables of what is known; a figure that is not known is left out."""
     currency, exposure = found["currency"], found["exposure_by_asset"]
-    figures = [{"figure": name, "value": value} for name, value in found["figures"].items()]
+    figures = [{"figure": name, "value": _metric(name, value)} for name, value in found["figures"].items()]
     held = [{"asset": name, "value": value} for name, value in exposure.items()]
     return Group(
-        Text(f"equity {number(found['equity']) or 'not known'} {currency}", "bold"),
-        table((plain_text("figure"), figure("value")), figures, empty="no figure is known"),
-        table((plain_text("asset"), figure("value", f"exposure {currency}")), held, empty="no exposure"),
+        Text(f"equity {money(found['equity']) or 'not known'} {currency}", "bold"),
+        table(METRIC_COLUMNS, figures, empty="no figure is known"),
+        table((plain_text("asset"), amount("value", f"exposure {currency}")), held, empty="no exposure"),
         _value_at_risk(found),
-        table((plain_text("scenario", "stress"), plain_text("since"), figure("loss")), found["stress"]),
-        *(Text(f"{alert['metric']} is beyond {number(alert['limit'])}", "red") for alert in found["alerts"]),
+        table((plain_text("scenario", "stress"), plain_text("since"), amount("loss")), found["stress"]),
+        *(
+            Text(f"{alert['metric']} is beyond {_metric(alert['metric'], alert['limit'])}", "red")
+            for alert in found["alerts"]
+        ),
     )
 
 
+def _metric(name: str, value: str) -> str:
+    """See `patriot.domain.risk.standing`: what is not money is a fraction, leverage a multiple."""
+    if name == "leverage":
+        return f"{average(value) or 0}×"
+    return share(value) if name in FRACTIONS else money(value)
+
+
 def _value_at_risk(found: Mapping[str, Any]) -> Any:
-    amounts = figure("value_at_risk", found["currency"]), figure("expected_shortfall", "shortfall")
+    amounts = amount("value_at_risk", found["currency"]), amount("expected_shortfall", "shortfall")
     columns = (plain_text("method", "value at risk"), figure("confidence"), figure("days"), *amounts)
     return table(columns, found["value_at_risk"]) if found["value_at_risk"] else _why_no_value_at_risk(found)
 

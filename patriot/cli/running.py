@@ -33,7 +33,7 @@ from patriot.runtime.settings import Settings
 from patriot.runtime.users import first_admin
 from patriot.security.errors import SecurityError
 from patriot.store.api import StoreError
-from patriot.store.migrate import MigrationRefused
+from patriot.store.migrate import MigrationRefused, MigrationsPending
 from patriot.store.place import EmbeddedError
 from patriot.telemetry.logs import Format, configure_logs
 
@@ -43,6 +43,7 @@ START_ERRORS = (
     ComponentsError,
     EmbeddedError,
     MigrationRefused,
+    MigrationsPending,
     NotReady,
     OSError,
     ProtocolError,

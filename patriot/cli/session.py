@@ -86,6 +86,12 @@ class Client:
             answer = self._send(method, path, body, headers)
         return answer
 
+    def keep(self, **changes: str) -> None:
+        """Change the session, for the next command too where it is the folder's own."""
+        self.session = msgspec.structs.replace(self.session, **changes)
+        if self._folder is not None:
+            save(self._folder, self.session)
+
     def refuse(self, answer: httpx.Response, hint: str = "") -> None:
         """End the command with the problem that the platform told."""
         problem = _problem(answer)
@@ -120,9 +126,7 @@ class Client:
         answer = self._send("POST", "/auth/token", body, {})
         if answer.is_error:
             self.refuse(answer, f"logging in as {self.session.username!r}")
-        self.session.token = answer.json()["access_token"]
-        if self._folder is not None:
-            save(self._folder, self.session)
+        self.keep(token=answer.json()["access_token"])
 
 
 def _problem(answer: httpx.Response) -> dict[str, Any]:

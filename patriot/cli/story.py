@@ -163,6 +163,8 @@ _STORIES: Mapping[str, Callable[[Data], str]] = {
     "user.profile_changed": _profile,
     "user.role_changed": lambda data: f"is {data['role']} from now on",
     "user.deactivated": lambda data: f"deactivated{_because(data)}",
+    "user.signed_out": lambda _: "signed out everywhere",
+    "user.password_changed": lambda _: "has a new password; signed out everywhere",
     "user.reactivated": lambda data: f"active again{_because(data)}",
     "compliance.status_changed": lambda data: f"compliance: {data['status']}{_because(data)}",
     "strategy.deployed": lambda data: f"{data['kind']} {data['name']!r} deployed on {', '.join(data['instruments'])}",

@@ -66,6 +66,28 @@ def me(context: typer.Context, as_json: Json = False) -> None:
     show(user, as_json=state.as_json, text=text)
 
 
+def password(context: typer.Context, as_json: Json = False) -> None:
+    """Change your own password. The new one is asked for, or is PATRIOT_NEW_PASSWORD. Other log-ins of yours end."""
+    state = state_of(context, as_json)
+    new = os.environ.get("PATRIOT_NEW_PASSWORD") or typer.prompt(
+        "New password", hide_input=True, confirmation_prompt=True, err=True
+    )
+    client = state.client()
+    body = {"old_password": client.session.password, "new_password": new}
+    answer = client.call("POST", "/auth/password", body)
+    client.keep(password=new, token=answer["access_token"])
+    show({"changed": True}, as_json=state.as_json, text=done("password changed; other log-ins of yours have ended"))
+
+
+def logout(context: typer.Context, as_json: Json = False) -> None:
+    """End every token of yours, wherever it is used. The next command here logs in anew."""
+    state = state_of(context, as_json)
+    client = state.client()
+    answer = client.call("POST", "/auth/logout")
+    client.keep(token="")
+    show(answer, as_json=state.as_json, text=done("logged out everywhere"))
+
+
 def role(context: typer.Context, who: Who, role: RoleName, reason: Reason = ASKED, as_json: Json = False) -> None:
     """Give another role. It counts from the next log-in on; who is logged in must do so again."""
     _manage(state_of(context, as_json), who, {"role": role, "reason": reason})
@@ -135,7 +157,7 @@ def _user_id(client: Client, who: str) -> str:
     return str(found[0])
 
 
-for command in (me, create, role, verify, deactivate, activate):
+for command in (me, create, password, role, verify, deactivate, activate):
     app.command()(command)
 app.command("list")(list_users)
 app.command("first-admin")(first_admin)

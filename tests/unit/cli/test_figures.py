@@ -70,3 +70,17 @@ def test_sparkline_spans_its_values() -> None:
     assert figures.sparkline(rising, 2) == "▁█"
     assert figures.sparkline([Decimal(5)] * 3, 8) == "▁▁▁"
     assert figures.sparkline([], 8) == figures.sparkline(rising, 0) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0.382629583464271944", "38.26%"),
+        ("2.6134", "261.34%"),
+        ("0.00003000942", "0.0030%"),
+        ("0", "0.00%"),
+        (None, ""),
+    ],
+)
+def test_share_keeps_what_is_small(value: str | None, text: str) -> None:
+    assert figures.share(value) == text

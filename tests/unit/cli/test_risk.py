@@ -72,7 +72,7 @@ def test_standing_is_shown_with_what_is_known(terminal: Terminal, api: FakeApi) 
     standing = {
         "currency": "USDT",
         "equity": "1234.5",
-        "figures": {"leverage": "1.5"},
+        "figures": {"leverage": "1.4999999999", "drawdown": "0.0312", "daily_loss": "38.504"},
         "exposure_by_asset": {"BTC": "1851.75"},
         "value_at_risk": [
             {
@@ -90,7 +90,8 @@ def test_standing_is_shown_with_what_is_known(terminal: Terminal, api: FakeApi) 
     }
     api.routes[f"GET /risk/accounts/{ACCOUNT}"] = standing
     shown = terminal.run("risk", "show").stdout
-    for words in ("1,234.5", "leverage", "1,851.75", "historical", "hash war", "leverage is beyond 1"):
+    wanted = ("1,234.50", "1.5×", "3.12%", "38.50", "1,851.75", "historical", "hash war", "leverage is beyond 1×")
+    for words in wanted:
         assert words in shown
     nothing = standing | {"equity": None, "figures": {}, "exposure_by_asset": {}, "value_at_risk": []}
     api.routes[f"GET /risk/accounts/{ACCOUNT}"] = nothing

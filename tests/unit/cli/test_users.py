@@ -3,6 +3,7 @@
 import pytest
 
 from patriot.cli.output import NOT_FOUND, REFUSED
+from patriot.cli.session import load
 from tests.unit.cli.world import FakeApi, Terminal, problem
 
 USER = {
@@ -73,3 +74,38 @@ def test_unknown_user_and_missing_permission_are_told(terminal: Terminal, api: F
 def test_me_tells_role_and_compliance(terminal: Terminal, api: FakeApi) -> None:
     api.routes["GET /users/me"] = USER | {"base_currency": "USDT"}
     assert "ada: user, active, compliance unverified" in terminal.run("user", "me").stdout
+
+
+@pytest.mark.requirement("P14")
+def test_password_is_asked_for_twice_and_kept_for_the_next_command(terminal: Terminal, api: FakeApi) -> None:
+    terminal.log_in(password="the old password", token=api.token)
+    api.routes["POST /auth/password"] = {"access_token": "a new token", "expires_in_seconds": 3600}
+    shown = terminal.run("user", "password", answers="correct horse battery\n" * 2).output
+    assert api.body("POST") == {"old_password": "the old password", "new_password": "correct horse battery"}
+    assert "horse" not in shown
+    kept = load(terminal.folder)
+    assert kept is not None
+    assert (kept.password, kept.token) == ("correct horse battery", "a new token")
+
+
+@pytest.mark.requirement("P14")
+def test_refused_password_changes_nothing_here(
+    terminal: Terminal, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal.log_in(password="the old password", token=api.token)
+    monkeypatch.setenv("PATRIOT_NEW_PASSWORD", "correct horse battery")
+    api.routes["POST /auth/password"] = (422, problem(422, "wrong_password", "the old password is wrong"))
+    assert "wrong_password" in terminal.run("user", "password", code=REFUSED).stderr
+    kept = load(terminal.folder)
+    assert kept is not None
+    assert kept.password == "the old password"
+
+
+@pytest.mark.requirement("P14")
+def test_logout_forgets_the_token(terminal: Terminal, api: FakeApi) -> None:
+    terminal.log_in(token=api.token)
+    api.routes["POST /auth/logout"] = {"signed_out_at": "2026-01-01T12:00:00Z"}
+    assert terminal.json("logout") == {"signed_out_at": "2026-01-01T12:00:00Z"}
+    kept = load(terminal.folder)
+    assert kept is not None
+    assert kept.token == ""
