@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
+import structlog
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "sql"
 _LOCK = 7_240_110_501  # any number, the same in every starter
@@ -20,8 +21,11 @@ create table if not exists schema_migrations (
     name text not null,
     checksum text not null,
     applied_at timestamptz not null default now()
-)
-"""
+);
+grant select on schema_migrations to public
+"""  # whoever starts looks whether the schema is current
+
+log = structlog.get_logger()
 
 
 class MigrationRefused(Exception):
@@ -32,7 +36,8 @@ class MigrationsPending(Exception):
     """Files that are not applied yet; the text names them."""
 
     def __init__(self, pending: "Sequence[Migration]") -> None:
-        super().__init__(f"migrations to apply: {', '.join(migration.name for migration in pending)}")
+        names = ", ".join(migration.name for migration in pending)
+        super().__init__(f"migrations to apply with `patriot migrate`: {names}")
 
 
 class Migration(NamedTuple):
@@ -60,7 +65,7 @@ async def migrate(dsn: str, folder: Path = FOLDER) -> Sequence[str]:
     The login of `dsn` must be allowed to create roles and to act as patriot_owner (a superuser is).
 
     Raises:
-        MigrationRefused: a file that was applied has changed or is missing.
+        MigrationRefused: a file that was applied has changed, or a later version than this has applied more.
 
     """
     wanted = migrations(folder)
@@ -68,7 +73,9 @@ async def migrate(dsn: str, folder: Path = FOLDER) -> Sequence[str]:
     try:
         await connection.execute("select pg_advisory_lock($1::bigint)", _LOCK)
         await connection.execute(_TABLE)
-        pending = _pending(wanted, await _applied(connection))
+        applied = await _applied(connection)
+        _refuse_newer(wanted, applied)
+        pending = _pending(wanted, applied)
         for migration in pending:
             await _apply(connection, migration)
     finally:
@@ -77,18 +84,27 @@ async def migrate(dsn: str, folder: Path = FOLDER) -> Sequence[str]:
 
 
 async def require_current(dsn: str, folder: Path = FOLDER) -> None:
-    """Change nothing. Raises MigrationsPending, and MigrationRefused as `migrate` does."""
+    """Change nothing. What a later version has applied only adds: the version before it runs on that.
+
+    Raises:
+        MigrationsPending
+        MigrationRefused: a file that was applied has changed.
+
+    """
+    wanted = migrations(folder)
     try:
         connection = await asyncpg.connect(dsn)
     except asyncpg.InvalidCatalogNameError:
-        raise MigrationsPending(migrations(folder)) from None
+        raise MigrationsPending(wanted) from None
     try:
         is_begun = await connection.fetchval("select to_regclass('schema_migrations') is not null")
-        pending = _pending(migrations(folder), await _applied(connection) if is_begun else {})
+        applied = await _applied(connection) if is_begun else {}
     finally:
         await connection.close()
-    if pending:
+    if pending := _pending(wanted, applied):
         raise MigrationsPending(pending)
+    if newer := _newer(wanted, applied):
+        log.warning("the database is newer than this code, as after a rollback", newer=newer, ours=wanted[-1].name)
 
 
 async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> Mapping[int, tuple[str, str]]:
@@ -96,12 +112,22 @@ async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> Mapping[
     return {row["version"]: (row["name"], row["checksum"]) for row in rows}
 
 
+def _newer(wanted: Sequence[Migration], applied: Mapping[int, tuple[str, str]]) -> Sequence[str]:
+    known = {migration.version for migration in wanted}
+    return [name for version, (name, _) in applied.items() if version not in known]
+
+
+def _refuse_newer(wanted: Sequence[Migration], applied: Mapping[int, tuple[str, str]]) -> None:
+    if newer := ", ".join(_newer(wanted, applied)):
+        raise MigrationRefused(
+            f"{newer} was applied to this database by a later version; this one ends with {wanted[-1].name}: "
+            "start the later version, or restore a backup from before it"
+        )
+
+
 def _pending(wanted: Sequence[Migration], applied: Mapping[int, tuple[str, str]]) -> Sequence[Migration]:
-    by_version = {migration.version: migration for migration in wanted}
-    for version, (name, checksum) in applied.items():
-        migration = by_version.get(version)
-        if migration is None:
-            raise MigrationRefused(f"{name} was applied to this database, but its file is missing")
+    for migration in wanted:
+        _, checksum = applied.get(migration.version, ("", migration.checksum))
         if migration.checksum != checksum:
             raise MigrationRefused(f"{migration.name} was changed after it was applied; add a new migration instead")
     return [migration for migration in wanted if migration.version not in applied]

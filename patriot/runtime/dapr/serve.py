@@ -55,6 +55,7 @@ async def serve(names: Sequence[str], settings: Settings, stop: asyncio.Event) -
 
     Raises:
         ServeError, SidecarUnavailable, KeyRingError, OSError (port in use), and what `open_store` raises.
+        MigrationsPending: on a given server, which `patriot migrate` brings up to date with rights that parts lack.
 
     """
     parts = [_part(name) for name in names]
@@ -63,7 +64,8 @@ async def serve(names: Sequence[str], settings: Settings, stop: asyncio.Event) -
         raise TokenMissing("APP_API_TOKEN is not set: events could come from anybody, not from our sidecar alone")
     listener = listen(settings.host, int(os.environ.get(PORT_VARIABLE, settings.port)), PORT_VARIABLE)
     address = Address.of_environment()
-    async with exporting(settings, SystemIds()), store_of(settings) as store, connected(address) as sidecar:
+    opened = store_of(settings, may_change=not settings.database_url)
+    async with exporting(settings, SystemIds()), opened as store, connected(address) as sidecar:
         host = DaprHost(parts, sidecar, ground_of(settings, store), app_token=token)
         if any(part.trades for part in parts):
             host.runtime.spawn(open_venues(host.runtime), "open venues")
@@ -86,9 +88,10 @@ def ground_of(settings: Settings, store: Store) -> Ground:
 
 
 @asynccontextmanager
-async def store_of(settings: Settings) -> AsyncIterator[Store]:
+async def store_of(settings: Settings, *, may_change: bool = True) -> AsyncIterator[Store]:
     sizes = PoolSizes(settings.pool_app, settings.pool_system, settings.processes)
-    async with open_store(settings.data_dir / "postgres", settings.database_url or "", sizes) as store:
+    folder, url = settings.data_dir / "postgres", settings.database_url or ""
+    async with open_store(folder, url, sizes, may_change=may_change) as store:
         yield store
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from patriot.cli import doctor
 from patriot.store.api import Inbox, Query, Refused, Row
 from patriot.store.migrate import FOLDER, MigrationRefused, MigrationsPending, migrate, migrations, require_current
+from patriot.store.open import open_store
 from patriot.store.postgres import PostgresStore
 from patriot.store.tables import SQL_TYPES, TABLES
 from tests.store_samples import NOW, TENANT, answer, commit
@@ -88,10 +90,41 @@ async def test_migrate_refuses_a_file_that_changed_after_it_was_applied(empty_da
 
 async def test_migrate_refuses_a_database_that_is_ahead_of_the_files(empty_database: str, folder: Path):
     await migrate(empty_database, folder)
-    newest = migrations(folder)[-1].name
+    newest, before = migrations(folder)[-1].name, migrations(folder)[-2].name
     (folder / f"{newest}.sql").unlink()
-    with pytest.raises(MigrationRefused, match=f"{newest} was applied to this database"):
+    with pytest.raises(
+        MigrationRefused, match=f"{newest} was applied .* by a later version; this one ends with {before}"
+    ):
         await migrate(empty_database, folder)
+
+
+@pytest.mark.requirement("T10")
+async def test_version_before_runs_on_a_database_that_is_ahead_and_says_so(empty_database: str, folder: Path):
+    await migrate(empty_database, folder)
+    newest, before = migrations(folder)[-1].name, migrations(folder)[-2].name
+    with capture_logs() as quiet:
+        await require_current(empty_database, folder)
+    (folder / f"{newest}.sql").unlink()
+    with capture_logs() as told:
+        await require_current(empty_database, folder)
+    assert quiet == []
+    assert [(one["log_level"], one["newer"], one["ours"]) for one in told] == [("warning", [newest], before)]
+
+
+@pytest.mark.requirement("P14", "C2")
+async def test_part_starts_with_a_login_that_may_change_no_table(empty_database: str, tmp_path: Path):
+    """As in a cluster: one login migrates, another serves, and has no right to make a table."""
+    await migrate(empty_database)
+    await fetch(empty_database, "create role parts login")
+    try:
+        await fetch(empty_database, "grant patriot_app, patriot_system to parts")
+        url = empty_database.replace("postgres@", "parts@")
+        async with open_store(tmp_path, url, may_change=False) as store:
+            assert await store.outbox_depth() == 0
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await migrate(url)
+    finally:
+        await fetch(empty_database, "drop role parts")
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(empty_database: str, folder: Path):
