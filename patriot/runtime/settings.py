@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from patriot import __version__
 from patriot.runtime.sharding import Shard
 
 
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     delivery_attempts_max: int = Field(8, description="then a message goes to the dead-letter queue")
     delivery_concurrency: int = Field(32, description="deliveries at once in the embedded runtime")
     tenant_id: UUID = Field(UUID(int=1), description="the tenant of users who register themselves")
+    chart_version: str = Field("", description="of the chart that starts this process, told by it; empty = no chart")
     jwt_issuer: str = "patriot"
     jwt_audience: str = "patriot-api"
 
@@ -70,6 +72,17 @@ class Settings(BaseSettings):
     def venue_address(self) -> str:
         """Where the built-in venue is reached."""
         return self.venue_at or f"127.0.0.1:{self.venue_port}"
+
+    @field_validator("chart_version")
+    @classmethod
+    def _is_ours(cls, chart: str) -> str:
+        """The chart wires parts, topics and rights: those of another version may lack what this code needs."""
+        if chart not in {"", __version__}:
+            raise ValueError(
+                f"the chart is made for version {chart}, the image has version {__version__}: "
+                f"install the chart of {__version__}, or leave image.tag and image.digest to the chart"
+            )
+        return chart
 
     @field_validator("shard")
     @classmethod

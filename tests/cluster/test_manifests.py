@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from patriot import __version__
 from patriot.deploy.__main__ import CHART, ROOT
 from patriot.runtime.function import WORK_PATH
 from tests.cluster import schemas
@@ -221,6 +222,15 @@ def test_every_shard_knows_its_number_and_has_a_standby(render: Render):
         annotations = one["spec"]["template"]["metadata"]["annotations"]
         assert annotations["dapr.io/enable-app-health-check"] == "true"
         assert annotations["dapr.io/app-health-check-path"] == WORK_PATH
+
+
+@pytest.mark.requirement("T10", "C2")
+def test_every_process_and_the_migration_before_it_know_the_version_of_the_chart(render: Render):
+    manifests = render("production", "image.tag=9.9.9")
+    found = [pod["containers"][0] for _, pod in pod_specs(manifests)]
+    started = [one for one in found if one.get("args", [""])[0] in {"serve", "migrate"}]
+    assert {one["args"][0] for one in started} == {"serve", "migrate"}
+    assert {environment_of(one).get("PATRIOT_CHART_VERSION") for one in started} == {__version__}
 
 
 @pytest.mark.requirement("P14", "C4")

@@ -36,7 +36,13 @@ fsGroup: 0
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
+{{- /* An image of another version refuses to start, the migration job first: nothing has changed by then. */ -}}
+{{- define "patriot.chartVersion" -}}
+- {name: PATRIOT_CHART_VERSION, value: {{ .Chart.AppVersion | quote }}}
+{{- end }}
+
 {{- define "patriot.env" -}}
+{{ include "patriot.chartVersion" . }}
 {{- range $name, $value := .Values.settings }}
 - {name: PATRIOT_{{ upper $name }}, value: {{ $value | toString | quote }}}
 {{- end }}

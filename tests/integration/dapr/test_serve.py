@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from patriot.cli.output import REFUSED
+from patriot import __version__
+from patriot.cli.output import REFUSED, USAGE
 
 
 def serve(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -23,3 +24,10 @@ def test_process_migrates_no_given_database_but_names_the_command_that_does(empt
     assert ended.returncode == REFUSED
     assert "migrations to apply with `patriot migrate`: 0001_roles" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.requirement("T10", "C2")
+def test_process_of_another_version_than_its_chart_does_not_start(tmp_path: Path):
+    ended = serve(tmp_path, PATRIOT_CHART_VERSION="9.9.9")
+    assert ended.returncode == USAGE
+    assert f"chart is made for version 9.9.9, the image has version {__version__}: install the chart" in ended.stderr

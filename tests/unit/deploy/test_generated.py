@@ -10,6 +10,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
+from patriot import __version__
 from patriot.deploy.__main__ import CHART, ROOT, files
 from patriot.deploy.dashboards import DASHBOARDS, OTHERS
 from patriot.deploy.parts import RANGES
@@ -199,6 +200,13 @@ def test_image_gets_the_versions_that_are_tested():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {re.split(r"[\[>=<;]", name)[0] for name in project["dependencies"]} <= set(shipped)
     assert not {"pytest", "mypy", "ruff"} & set(shipped)
+
+
+def test_chart_is_made_for_the_version_of_this_code():
+    """Else every process that the chart starts would refuse to."""
+    chart = yaml.safe_load((ROOT / CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert chart["version"] == chart["appVersion"] == project["version"] == __version__
 
 
 # --- skaffold ---
