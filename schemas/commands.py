@@ -196,6 +196,11 @@ class LogIn(Message):
     password: Annotated[str, Field(min_length=1, max_length=256)]
 
 
+class ChangePassword(Message):
+    old_password: Annotated[str, Field(min_length=1, max_length=256)]
+    new_password: Annotated[str, Field(min_length=12, max_length=256)]
+
+
 class LinkAccount(Message):
     """Link an exchange account. A live account needs key and secret; a paper account trades on the built-in venue."""
 

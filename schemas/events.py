@@ -393,6 +393,22 @@ class UserReactivated(Event):
     reason: str
 
 
+class UserSignedOut(Event):
+    """Every token that was issued to the user up to now is refused."""
+
+    TYPE = "user.signed_out"
+    STREAM = "user"
+    user_id: UUID
+
+
+class UserPasswordChanged(Event):
+    """By the user. Every token that was issued up to now is refused."""
+
+    TYPE = "user.password_changed"
+    STREAM = "user"
+    user_id: UUID
+
+
 class ComplianceStatusChanged(Event):
     """What is known of who the user is. Limits (`verified_only`) say what it takes to trade."""
 

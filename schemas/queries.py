@@ -252,6 +252,12 @@ class TokenPair(Message):
     expires_in_seconds: int
 
 
+class SignedOut(Message):
+    """What was issued to the user up to this moment is refused."""
+
+    signed_out_at: Time
+
+
 class UserView(Message):
     user_id: UUID
     username: str

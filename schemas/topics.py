@@ -109,7 +109,7 @@ ACCOUNT_EVENTS = Topic(
     ("account-commands", "order-lifecycle", "account-data", "settlement"),
     ("account-data", "portfolio-projection", "settlement", "strategies", "venue"),
 )
-USER_EVENTS = Topic("user.events", "user_id", 6, 90 * DAY_MS, _types("user."), ("user-commands",), ())
+USER_EVENTS = Topic("user.events", "user_id", 6, 90 * DAY_MS, _types("user."), ("auth", "user-commands"), ())
 STRATEGY_EVENTS = Topic(
     "strategy.events",
     "user_id",

@@ -15,6 +15,7 @@ from patriot.security.vault import Vault
 
 BROKER = "broker"
 TOKEN_LIFE = timedelta(seconds=3600)
+TOKEN_STEP = timedelta(milliseconds=2)  # a token says when it was issued in whole milliseconds
 _SERVICE_HEADER = HEADER.lower().encode()
 
 
@@ -65,7 +66,10 @@ class Access:
         """Refuse, in this process, what was issued to the user up to `moment`; the others learn it from the store."""
         self._users.revoke_user(user_id, moment)
 
-    def issue(self, user_id: UUID, tenant_id: UUID, role: str, token_id: str) -> tuple[str, int]:
-        """A user's access token and its life in seconds."""
-        identity = Identity.of(user_id, tenant_id, Role(role), token_id)
-        return self._users.issue(identity, self._clock.now(), TOKEN_LIFE), int(TOKEN_LIFE.total_seconds())
+    def issue(
+        self, user_id: UUID, tenant_id: UUID, role: str, token_id: str, signed_out_at: datetime | None = None
+    ) -> tuple[str, int]:
+        """A user's access token, good although others were withdrawn at `signed_out_at`, and its life in seconds."""
+        identity, now = Identity.of(user_id, tenant_id, Role(role), token_id), self._clock.now()
+        issued_at = now if signed_out_at is None else max(now, signed_out_at + TOKEN_STEP)
+        return self._users.issue(identity, issued_at, TOKEN_LIFE), int(TOKEN_LIFE.total_seconds())

@@ -55,6 +55,7 @@ from schemas.upcasters import decode_event
 
 DECIDE_ATTEMPTS_MAX = 5
 INTERNAL = "internal"
+SIGNED_IN = "signed in"
 
 
 class Owned(Protocol):
@@ -102,8 +103,8 @@ class RequestContext:
         return self.identity
 
     def require(self, permission: str) -> None:
-        """Raises the 401 or 403 problem. "internal" is for parts of the platform only."""
-        allowed = self.caller if permission == INTERNAL else permission in self.user.permissions
+        """Raises the 401 or 403 problem. INTERNAL is for parts of the platform only, SIGNED_IN for every user."""
+        allowed = self.caller if permission == INTERNAL else permission in {SIGNED_IN, *self.user.permissions}
         if not allowed:
             raise forbidden(permission)
 

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from patriot.runtime.context import SIGNED_IN
 from patriot.runtime.problem import MEDIA_TYPE
 from patriot.runtime.secured import KEY_LENGTH_MAX, SecuredRoute
 from schemas.queries import Problem
@@ -61,14 +62,15 @@ def _complete(operation: Document, route: SecuredRoute) -> None:
     answers |= {str(status): {"$ref": f"#/components/responses/{status}"} for status in _problems_of(route)}
     if route.needs is not None:
         operation["security"] = [{"token": []}]
-        operation["description"] = f"{operation['description']}\n\nNeeds the permission `{route.needs}`."
+        needs = "a token of any role" if route.needs == SIGNED_IN else f"the permission `{route.needs}`"
+        operation["description"] = f"{operation['description']}\n\nNeeds {needs}."
     if route.idempotent:
         operation.setdefault("parameters", []).append(KEY_PARAMETER)
 
 
 def _problems_of(route: SecuredRoute) -> list[int]:
     statuses = {*ALWAYS, 404}
-    if route.needs is not None:
+    if route.needs not in {None, SIGNED_IN}:
         statuses.add(403)
     if route.methods != {"GET"}:
         statuses |= {409, 413, 415}

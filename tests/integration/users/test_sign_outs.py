@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from patriot.runtime.users import first_admin
 from patriot.security.keys import KeyRing
 from patriot.store.connections import urls_of
 from patriot.store.postgres import PostgresStore
-from tests.support.host import Client, running_host
+from tests.support.host import PASSWORD, Client, running_host
 
 REVOKED_SECONDS_MAX = 1.0
 CHANGES = {"role": {"role": "fund_manager"}, "status": {"status": "deactivated", "reason": "left"}}
@@ -29,6 +31,56 @@ async def administrator(host: Host) -> Client:
 
 async def status(client: Client) -> int:
     return (await client.call("GET", "/portfolio")).status
+
+
+@asynccontextmanager
+async def two_processes(database: str) -> AsyncIterator[tuple[Host, Host]]:
+    """Two hosts of one installation."""
+    async with AsyncExitStack() as stack:
+        ring = KeyRing.generate()
+        hosts = []
+        for _ in range(2):
+            store = await PostgresStore.open(urls_of(database))
+            stack.push_async_callback(store.close)
+            hosts.append(await stack.enter_async_context(running_host(store, (), ring, database_url=database)))
+        yield hosts[0], hosts[1]
+
+
+async def refused(client: Client) -> None:
+    """Wait until the client's token is refused."""
+    began = time.monotonic()
+    while await status(client) != 401:
+        assert time.monotonic() - began < REVOKED_SECONDS_MAX
+        await asyncio.sleep(0.01)
+
+
+async def test_logout_ends_every_token_in_every_process(database: str) -> None:
+    async with two_processes(database) as (first, second):
+        here = await Client(first).register("ada")
+        login = {"username": "ada", "password": PASSWORD}
+        there = Client(second, (await Client(second).json("POST", "/auth/token", login))["access_token"])
+        assert await status(there) == 200
+        await here.json("POST", "/auth/logout")
+        assert await status(here) == 401
+        await refused(there)
+        for host in (first, second):
+            token = await Client(host).json("POST", "/auth/token", login)
+            assert await status(Client(host, token["access_token"])) == 200
+
+
+async def test_new_password_ends_every_token_but_the_one_that_it_answers(database: str) -> None:
+    new = "another horse battery"
+    async with two_processes(database) as (first, second):
+        here = await Client(first).register("ada")
+        there = Client(second, here._token)
+        assert await status(there) == 200
+        change = {"old_password": PASSWORD, "new_password": new}
+        fresh = (await here.json("POST", "/auth/password", change))["access_token"]
+        assert await status(here) == 401
+        await refused(there)
+        assert [await status(Client(host, fresh)) for host in (first, second)] == [200, 200]
+        for password, expected in ((PASSWORD, 401), (new, 200)):
+            await Client(second).json("POST", "/auth/token", {"username": "ada", "password": password}, expected)
 
 
 async def test_token_withdrawn_in_one_process_ends_in_all(database: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patriot.runtime.aggregates import ACCOUNT, USER
-from patriot.runtime.context import DECIDE_ATTEMPTS_MAX, INTERNAL, RequestContext
+from patriot.runtime.context import DECIDE_ATTEMPTS_MAX, INTERNAL, SIGNED_IN, RequestContext
 from patriot.runtime.decision import Change, Loaded, Proposal
 from patriot.runtime.edge import system_context, user_context
 from patriot.runtime.embedded import Host
@@ -195,11 +195,13 @@ async def test_money_event_moves_balances_and_ledger_in_its_commit(context: Requ
 
 async def test_anonymous_caller_is_asked_for_a_token_and_user_for_a_permission(host: Host):
     system = system_context(host.runtime, "auth")
-    with pytest.raises(ProblemError) as refusal:
-        system.require("orders:create")
-    assert refusal.value.status == 401
+    for permission in ("orders:create", SIGNED_IN):
+        with pytest.raises(ProblemError) as refusal:
+            system.require(permission)
+        assert refusal.value.status == 401
     user = user_context(host.runtime, "auth", TENANT, USER_ID)
     user.require("orders:create")
+    user.require(SIGNED_IN)
     for permission in ("users:manage", INTERNAL):
         with pytest.raises((ProblemError, PermissionDenied)):
             user.require(permission)
