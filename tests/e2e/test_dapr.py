@@ -22,6 +22,7 @@ from tests.support.servers import require
 
 pytestmark = [pytest.mark.dapr, pytest.mark.slow, pytest.mark.timeout(400)]
 START_SECONDS_MAX = 240
+TRACE_SECONDS_MAX = 120
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def traced(folder: Path) -> str:
 async def until_complete(collector: Collector, correlation_id: str) -> None:
     """Sidecars send their spans every five seconds."""
     trace_id = f"{trace_id_of(correlation_id):032x}"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TRACE_SECONDS_MAX):
         while WHOLE - (told := lines_of(collector.of_trace(trace_id))):
             await asyncio.sleep(0.2)
     own = [span for span in collector.of_trace(trace_id) if not span.service.endswith(".sidecar")]
