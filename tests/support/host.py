@@ -17,6 +17,7 @@ from patriot.runtime.access import Access
 from patriot.runtime.clock import SystemClock, SystemIds
 from patriot.runtime.context import price_key
 from patriot.runtime.embedded import Host, Parts
+from patriot.runtime.function import Function
 from patriot.runtime.ports import Response
 from patriot.runtime.reference import instrument_row
 from patriot.runtime.settings import Settings
@@ -116,20 +117,27 @@ async def until_idle(host: Host, seconds: float = 5) -> None:
 
 @asynccontextmanager
 async def running_host(
-    store: Store | None = None, feeds: Sequence[str] = ("relay",), ring: KeyRing | None = None, **settings: Any
+    store: Store | None = None,
+    feeds: Sequence[str] = ("relay",),
+    ring: KeyRing | None = None,
+    parts: Sequence[Function] = (),
+    **settings: Any,
 ) -> AsyncIterator[Host]:
-    """All functions, the named feeds, on `store` (in memory unless given). Those of one `ring` share their tokens."""
+    """All functions and `parts`, the named feeds, on `store` (in memory unless given).
+
+    Those of one `ring` share their tokens.
+    """
     clock = SystemClock()
-    parts = Parts(discovery.functions(), [feed for feed in discovery.feeds() if feed.name in feeds])
+    hosted = Parts([*discovery.functions(), *parts], [feed for feed in discovery.feeds() if feed.name in feeds])
     access = Access(
         ring or KeyRing.generate(),
         clock,
         issuer="patriot",
         audience="patriot-api",
-        app_ids=[one.name for one in parts.all],
+        app_ids=[one.name for one in hosted.all],
     )
     host = Host(
-        parts,
+        hosted,
         settings=Settings(**settings),
         store=store or MemoryStore(clock.now),
         access=access,
