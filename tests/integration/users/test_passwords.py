@@ -1,6 +1,7 @@
 """Logging out and changing the password: what is refused, and what it leaves in the user's history."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from uuid import UUID, uuid5
 
 import pytest
@@ -80,3 +81,12 @@ async def test_deactivated_user_gets_no_fresh_token_out_of_a_late_one(host: Host
     await Client(host, token["access_token"]).json("PATCH", f"/tenant-users/{ADA}", {"status": "deactivated"})
     late, _ = host.runtime.access.issue(ADA, TENANT, "user", "late", host.runtime.clock.now())
     await Client(host, late).json("POST", "/auth/password", {"old_password": PASSWORD, "new_password": NEW}, 401)
+
+
+async def test_token_issued_after_a_sign_out_counts_although_a_clock_goes_ahead(host: Host) -> None:
+    access, ahead = host.runtime.access, host.runtime.clock.now() + timedelta(seconds=1)
+    before, _ = access.issue(ADA, TENANT, "user", "before")
+    access.revoke_user(ADA, ahead)
+    after, _ = access.issue(ADA, TENANT, "user", "after", ahead)
+    answers = [await Client(host, token).call("GET", "/portfolio") for token in (before, after)]
+    assert [answer.status for answer in answers] == [401, 200]
