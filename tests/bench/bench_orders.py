@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from statistics import mean, median
@@ -25,6 +25,7 @@ from uuid import UUID
 
 import httpx
 import uvloop
+from msgspec import structs
 
 from feeds.strategies.app import place_order
 from feeds.strategies.runner import Runner
@@ -209,10 +210,10 @@ async def _signal_rows(world: World) -> list[Row]:
     runner = Runner(Flips(instrument, Strategy.Parameters(bar_seconds=1)), place)  # type: ignore[arg-type]
 
     def on_tick(tick: Any) -> None:
-        if runner.on_market(tick):
+        if runner.on_market(structs.replace(tick, instrument=instrument.id)):
             runtime.spawn(runner.work(), "bench strategy")
 
-    stop, latencies = runtime.ticks.subscribe(on_tick, ["BENCH:TICKS"]), []
+    stop, latencies = runtime.ticks.subscribe(on_tick, ["BENCH:TICKS"]), []  # nobody else hears these
     for number in range(SIGNALS + 1):
         started = time.perf_counter()
         runtime.ticks.publish(Trade("BENCH:TICKS", 600_000, 10, False, str(number), number * 1000))
@@ -263,7 +264,8 @@ async def _serving(command: Sequence[str], port: int, **environment: str) -> Asy
                 await asyncio.sleep(0.1)
         yield
     finally:
-        process.terminate()
+        with suppress(ProcessLookupError):  # it has ended by itself
+            process.terminate()
         await process.wait()
 
 

@@ -50,7 +50,14 @@ OF_311 = Peers(
 OF_312 = Peers(
     "PATRIOT_PEERS_312",
     "3.12",
-    ("fastapi==0.165.0", "matching-engine==0.1.1", "nautilus_trader==1.231.0", "uvicorn==0.54.0", "uvloop==0.22.1"),
+    (
+        "fastapi==0.165.0",
+        "httptools==0.9.0",
+        "matching-engine==0.1.1",
+        "nautilus_trader==1.231.0",
+        "uvicorn==0.54.0",
+        "uvloop==0.22.1",
+    ),
 )
 
 
