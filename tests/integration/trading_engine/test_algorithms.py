@@ -17,7 +17,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "vwap": {"seconds": 2, "slices": 4},
     "pov": {"seconds": 60, "participation": 0.2},
     "iceberg": {"display": 0.4, "patience_seconds": 0.2},
-    "shortfall": {"seconds": 2, "slices": 4, "urgency": 5.0},
+    "shortfall": {"seconds": 2, "slices": 4, "urgency": 0.01},
 }
 
 
