@@ -55,7 +55,7 @@ def pods(plane: Plane, *words: str) -> list[Any]:
 
 def ready(service: Any) -> bool:
     conditions = service.get("status", {}).get("conditions", [])
-    current = service["status"]["observedGeneration"] == service["metadata"]["generation"]
+    current = service.get("status", {}).get("observedGeneration") == service["metadata"]["generation"]
     return current and any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
