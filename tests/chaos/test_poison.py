@@ -7,18 +7,17 @@ import asyncio
 import os
 from uuid import UUID
 
-import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from patriot.runtime.clock import SystemClock
 from patriot.runtime.cloudevent import CloudEvent, decode
 from patriot.runtime.function import Context, Function
 from patriot.store.api import Query
 from patriot.store.memory import MemoryStore
 from schemas.events import UserProfileChanged
 from schemas.topics import USER_EVENTS
-from tests.support.host import TENANT, running_host, until_idle
+from tests.support.host import running_host, until_idle
+from tests.support.messages import changed
 
 MESSAGES = int(os.environ.get("PATRIOT_MESSAGES", "10000"))
 BAD = frozenset(range(50, MESSAGES + 1, 100))
@@ -27,22 +26,7 @@ DELAY_SECONDS_MAX = 1.0
 
 
 def message(number: int) -> CloudEvent:
-    user = UUID(int=number % AGGREGATES)  # good ones wait behind the bad
-    event = UserProfileChanged(user_id=user, telegram_id=number)
-    return CloudEvent(
-        id=f"{user}:{number}",
-        source="/test",
-        type=event.TYPE,
-        time=SystemClock().now(),
-        data=msgspec.Raw(event.model_dump_json().encode()),
-        subject=str(user),
-        tenantid=str(TENANT),
-        correlationid="req_1_0123abcd",
-        actor="service:test",
-        aggregatetype="user",
-        streamversion=number,
-        partitionkey=str(user),
-    )
+    return changed(number, UUID(int=number % AGGREGATES))  # good ones wait behind the bad
 
 
 class Consumer:

@@ -11,14 +11,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
 
-import msgspec
 import orjson
 import pytest
 
 from patriot.runtime import discovery
-from patriot.runtime.clock import SystemClock
 from patriot.runtime.cloudevent import CloudEvent
 from patriot.runtime.dapr import topics
 from patriot.runtime.function import Context, Function
@@ -28,11 +25,11 @@ from schemas.events import UserProfileChanged
 from schemas.topics import USER_EVENTS
 from tests.integration.dapr.venue import FillingVenue
 from tests.support.host import PERPETUAL, Client, define, set_price
+from tests.support.messages import changed
 from tests.support.servers import components
 from tests.support.sidecars import beside_sidecars
 
 MESSAGES = int(os.environ.get("PATRIOT_MESSAGES", "500"))
-TENANT = UUID(int=1)
 SEED = 20261121
 
 pytestmark = [pytest.mark.dapr, pytest.mark.timeout(300)]
@@ -54,25 +51,6 @@ async def until(condition: Any, seconds: float = 90) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
-
-
-def changed(number: int, user: UUID | None = None, data: bytes = b"") -> CloudEvent:
-    user = user or uuid4()
-    event = UserProfileChanged(user_id=user, telegram_id=number)
-    return CloudEvent(
-        id=f"{user}:{number}",
-        source="/test",
-        type=event.TYPE,
-        time=SystemClock().now(),
-        data=msgspec.Raw(data or event.model_dump_json().encode()),
-        subject=str(user),
-        tenantid=str(TENANT),
-        correlationid="req_1_0123abcd",
-        actor="service:test",
-        aggregatetype="user",
-        streamversion=number,
-        partitionkey=str(user),
-    )
 
 
 async def publish_all(host: Any, messages: Sequence[CloudEvent]) -> None:

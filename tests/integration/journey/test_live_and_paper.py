@@ -13,6 +13,7 @@ from patriot.domain.venue import VenueBalanceState
 from tests.support.host import PERPETUAL, Client, define, running_host, set_price, until_idle
 from tests.support.venues import FillingVenue
 
+SHOWN = ("status", "filled_quantity", "average_price", "fees", "version")
 KEYS = {"api_key": "the key of ada", "api_secret": "the secret of ada"}
 
 
@@ -26,7 +27,7 @@ async def available(user: Client, account: str) -> bool:
     return any(row["account_id"] == account and Decimal(row["available"]) >= 10_000 for row in rows)
 
 
-@pytest.mark.requirement("T4")
+@pytest.mark.requirement("T4", "T11")
 async def test_live_order_takes_the_way_of_a_paper_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconcile, "LASTING_SECONDS", 0.0)
     async with running_host(feeds=("relay", "account-data")) as host:
@@ -37,7 +38,7 @@ async def test_live_order_takes_the_way_of_a_paper_order(monkeypatch: pytest.Mon
         user = await Client(host).register("ada")
         linked = await user.json("POST", "/accounts", {"exchange": "BINANCE", "mode": "live", **KEYS}, 201)
         accounts = {"live": linked["account_id"], "paper": await user.paper_account(USDT="10000")}
-        events = {}
+        events, shown = {}, {}
         for mode, account in accounts.items():
             async with asyncio.timeout(20):  # the platform learns from the venue what a live account owns
                 while not await available(user, account):
@@ -48,12 +49,16 @@ async def test_live_order_takes_the_way_of_a_paper_order(monkeypatch: pytest.Mon
             await until_idle(host)
             told = (await user.json("GET", f"/events/{receipt['order_id']}"))["events"]
             events[mode] = [(event["type"], event["data"].get("route")) for event in told]
+            view = await user.json("GET", f"/orders/{receipt['order_id']}")
+            shown[mode] = {name: view[name] for name in SHOWN}
         sent = {
             mode: [replace(one, account_id=None, client_order_id="") for one in venue.created]
             for mode, venue in venues.items()
         }
         assert sent["live"] == sent["paper"]
-        assert len(sent["live"]) == 1
+        for mode, venue in venues.items():
+            assert [str(one.account_id) for one in venue.created] == [accounts[mode]]
         assert [kind for kind, _ in events["live"]] == [kind for kind, _ in events["paper"]]
+        assert shown["live"] == shown["paper"]
         assert {route for _, route in events["live"]} == {None, "live"}
         assert events["live"][-1][0] == "order.filled"
