@@ -93,7 +93,7 @@ async def start(command: StartAlgorithm, context: Context) -> AlgorithmView:
     price = await context.price(instrument.id)
     if price is None or price.stale:
         rule = "has no fresh price to start from"
-        raise ProblemError(422, "stale_price", f"{instrument.id} {rule}", [("instrument", rule)])
+        raise ProblemError(503, "stale_price", f"{instrument.id} {rule}", [("instrument", rule)])
     event = AlgorithmStarted(
         algorithm_id=context.uuid(),
         user_id=context.user.user_id,

@@ -2,7 +2,7 @@
 
 Reference data, prices and positions come from this process's caches. What must hold at the instant of the commit is
 trusted to no cache: buying power, open orders, positions, limits' versions and kill switches are checked in the commit.
-Every refusal leaves a `risk.denied` event; an approval is `order.created` itself.
+Every refusal leaves a `risk.denied` event, but for those to be sent again; an approval is `order.created` itself.
 """
 
 import asyncio
@@ -41,7 +41,11 @@ COMMIT_ASKS = frozenset({"buying_power", "kill_switch", "open_orders", "position
 AT_COMMIT = tuple(rule for rule in discovered() if rule.code not in COMMIT_ASKS)
 """The others: an order is judged by them on its way to the commit."""
 
-STATUS = {"kill_switch": (409, "trading_halted"), "buying_power": (422, "insufficient_buying_power")}
+STATUS = {
+    "kill_switch": (409, "trading_halted"),
+    "buying_power": (422, "insufficient_buying_power"),
+    "stale_price": (503, "stale_price"),  # nothing is wrong with the order: it passes with the next price
+}
 """Refusals whose problem has a name and status of its own."""
 
 Result = TypeVar("Result")
@@ -188,7 +192,7 @@ def binding_of(states: Mapping[str, GuardState]) -> Binding:
 
 
 def judge(facts: RiskContext, rules: Sequence[Rule] = AT_COMMIT) -> Approved:
-    """Raises the 422 problem of the first broken rule; it leaves the event."""
+    """Raises the problem of the first broken rule; it leaves the event."""
     verdict = evaluate(facts, rules)
     if isinstance(verdict, Denied):
         raise problem_of(facts, verdict)
@@ -225,7 +229,7 @@ async def with_fresh_limits(attempt: Callable[[], Awaitable[Result]]) -> Result:
 
 
 def problem_of(facts: RiskContext, denied: Denied) -> ProblemError:
-    """The refusal as the client sees it, with the event that it leaves."""
+    """The refusal as the client sees it, with the event that it leaves where it is final."""
     order = facts.order
     event = RiskDenied(
         user_id=facts.user_id,

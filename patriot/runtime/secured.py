@@ -83,13 +83,11 @@ class SecuredRoute(APIRoute):
 
     async def _refuse(self, context: RequestContext, error: Exception) -> Response:
         refusal = problem.of_exception(error)
-        if refusal.code == OVERLOADED:
-            metrics.orders_failed(context.service, OVERLOADED).inc()
+        if refusal.witness is not None or refusal.code == OVERLOADED:
+            metrics.orders_failed(context.service, refusal.code).inc()
         elif refusal.status >= SERVER_ERROR:
             log.error("request failed", exc_info=error, path=self.path)
         body = problem.body(refusal, context.origin.correlation_id)
-        if refusal.witness is not None:
-            metrics.orders_failed(context.service, refusal.code).inc()
         if refusal.status < SERVER_ERROR and refusal.code not in TRANSIENT:
             try:
                 await context.remember(refusal.status, body, refusal.witness)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import orjson
 import pytest
 
 from patriot.domain.venue import Unknown
@@ -76,13 +77,25 @@ async def test_without_prices():
         figures = {"bid": "60000", "ask": "60000", "last": "60000", "as_of": now - timedelta(seconds=61)}
         old = PriceReport.model_validate({"instrument": PERPETUAL.id, **figures})
         await desk.host.runtime.state.set(price_key(PERPETUAL.id), old.model_dump_json().encode())
-        assert await desk.place() == (422, "stale_price")
+        assert await desk.place() == (503, "stale_price")
         assert await desk.cancel() == 200
         await until_idle(desk.host)
         assert await desk.status(desk.resting) == "cancelled"
         await desk.user.json("GET", "/portfolio")
         await set_price(desk.host, PERPETUAL.id, "60000", "60000.1")
         assert (await desk.place())[0] == 201
+
+
+@pytest.mark.requirement("B12", "A5")
+async def test_an_order_that_came_before_the_first_price_passes_under_its_key():
+    async with make_desk() as desk:
+        await desk.host.runtime.state.delete(price_key(PERPETUAL.id))
+        refused = await desk.user.call("POST", "/orders", desk.order(), idempotency_key="early")
+        assert (refused.status, orjson.loads(refused.body)["code"]) == (503, "stale_price")
+        assert refused.headers["retry-after"] == "1"
+        await set_price(desk.host, PERPETUAL.id, "60000", "60000.1")
+        passed = await desk.user.call("POST", "/orders", desk.order(), idempotency_key="early")
+        assert passed.status == 201
 
 
 @pytest.mark.requirement("B12", "A5")

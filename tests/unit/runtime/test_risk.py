@@ -123,7 +123,7 @@ async def test_missing_price_denies(desk: Desk):
     await desk.host.runtime.state.delete(f"price:{PERPETUAL.id}")
     with pytest.raises(ProblemError) as refusal:
         judge(await desk.facts())
-    assert (refusal.value.status, refusal.value.code) == (422, "stale_price")
+    assert (refusal.value.status, refusal.value.code) == (503, "stale_price")
 
 
 @pytest.mark.requirement("P11")
