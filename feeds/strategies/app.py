@@ -5,7 +5,7 @@ positions come back as `position.updated`. Trades arrive through the in-process 
 is saved while it runs; a new process goes on from there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache, partial
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,7 @@ from patriot.runtime.function import Context, Feed
 from patriot.runtime.problem import ProblemError
 from patriot.store.api import Query
 from patriot.strategy import Intent, Strategy
+from patriot.telemetry.metrics import metrics
 from schemas.events import (
     OrderCancelled,
     OrderEvent,
@@ -55,6 +56,10 @@ class Instances:
         self._running: dict[UUID, Instance] = {}
         self._refused: set[UUID] = set()
         self._saved_at = context.runtime.clock.monotonic()
+
+    @property
+    def running(self) -> Collection[Instance]:
+        return self._running.values()
 
     async def look(self) -> None:
         """Start what has become active, pause what is paused, stop what is not; save what they remember."""
@@ -140,9 +145,11 @@ async def place_order(context: RequestContext, account_id: UUID, name: str, inte
         "post_only": intent.post_only,
         "strategy_id": name,
     }
+    signalled = context.runtime.clock.monotonic()
     answer = await context.fresh().invoke("order-commands", "POST", "/api/v1/orders", orjson.dumps(body))
     told = orjson.loads(answer.body)
     if answer.status == 201:
+        metrics.order_processing(feed.name, "signal").observe(context.runtime.clock.monotonic() - signalled)
         return UUID(told["order_id"])
     log.warning("order refused", strategy=name, code=told.get("code"), detail=told.get("detail"))
     return None

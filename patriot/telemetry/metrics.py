@@ -81,6 +81,10 @@ class Metrics:
         self._traded = self._counter("traded_value_total", "Price times quantity of all fills", "venue", "currency")
         self._budget = self._gauge("venue_budget_left", "Request weight that may be used at once", "budget")
         self._connections = self._gauge("store_connections", "Connections to the database", "pool", "state")
+        self._replica_lag = self._gauge(
+            "replica_lag_seconds", "Age of what the database's replica shows, at most", "serves"
+        )
+        self._report_reads = self._counter("report_reads_total", "Reads of reports, where there is a replica", "source")
         self._balance_adjustments = self._counter(
             "balance_adjustments_total", "Differences to the venue's balance that were posted", "venue"
         )
@@ -108,7 +112,9 @@ class Metrics:
         return self._bound(self._without_id, service)
 
     def order_processing(self, service: str, stage: str) -> Histogram:
-        """Seconds of one stage: "route", "send", "answer", "total" (see runtime/measures.py)."""
+        """Seconds of one stage: "route", "send", "answer", "total" (see runtime/measures.py), or "signal": from what a
+        strategy wants to its durable order.
+        """
         return self._bound(self._order_seconds, service, stage)
 
     def orders_failed(self, service: str, reason: str) -> Counter:
@@ -148,6 +154,13 @@ class Metrics:
     def store_connections(self, pool: str, state: str) -> Gauge:
         """`state` is "open" or "idle"."""
         return self._bound(self._connections, pool, state)
+
+    def replica_lag_seconds(self, serves: str) -> Gauge:
+        return self._bound(self._replica_lag, serves)
+
+    def report_reads(self, source: str) -> Counter:
+        """`source` is "replica" or "primary"."""
+        return self._bound(self._report_reads, source)
 
     def balance_adjustments(self, venue: str) -> Counter:
         return self._bound(self._balance_adjustments, venue)

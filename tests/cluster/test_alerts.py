@@ -30,13 +30,14 @@ def test_each_alert_has_a_case_where_it_fires_and_one_where_it_is_silent():
     assert {case["alertname"] for case in asked if not case["exp_alerts"]} == alerts
 
 
-@pytest.mark.requirement("P16")
+@pytest.mark.requirement("P16", "T9")
 def test_alerts_behave(promtool: str, tmp_path: Path):
     assert run(promtool, tmp_path, RULES.read_text(encoding="utf-8")) == ""
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong"), [("> 5\n", "> 50\n"), ("for: 30s", "for: 30m"), ("[5m]", "[5h]"), ("== 0", "== 1")]
+    ("right", "wrong"),
+    [("> 5\n", "> 50\n"), ("> 0.0006", "> 0.00006"), ("for: 30s", "for: 30m"), ("[5m]", "[5h]"), ("== 0", "== 1")],
 )
 def test_planted_mistake_is_found(promtool: str, tmp_path: Path, right: str, wrong: str):
     text = RULES.read_text(encoding="utf-8")
