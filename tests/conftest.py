@@ -1,9 +1,12 @@
 """Shared fixtures: one embedded PostgreSQL per session, an empty migrated database for each test that asks."""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 import asyncpg
@@ -36,9 +39,28 @@ $$;
 """
 
 
+class Server(Protocol):
+    """A running PostgreSQL where tests make and drop databases."""
+
+    def url(self, database: str = ...) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GivenServer:
+    """One that stands already, for example with TimescaleDB: PATRIOT_TEST_SERVER=postgresql://postgres@127.0.0.1:5432."""
+
+    address: str
+
+    def url(self, database: str = "patriot") -> str:
+        return f"{self.address}/{database}"
+
+
 @pytest.fixture(scope="session")
-def server() -> Iterator[EmbeddedServer]:
+def server() -> Iterator[Server]:
     """A running PostgreSQL that nobody else uses."""
+    if given := os.environ.get("PATRIOT_TEST_SERVER"):
+        yield GivenServer(given.rstrip("/"))
+        return
     with tempfile.TemporaryDirectory(prefix="patriot-test-") as folder:
         Path(folder).chmod(0o755)
         # nothing here survives the session, so nothing needs to reach the disk
@@ -47,15 +69,17 @@ def server() -> Iterator[EmbeddedServer]:
 
 
 @pytest.fixture(scope="session")
-def migrated(server: EmbeddedServer) -> str:
+def migrated(server: Server) -> Iterator[str]:
     """URL of a migrated database that all tests share. Sync: it belongs to no event loop."""
+    name = f"tests_{uuid4().hex}"
 
     async def make() -> str:
-        await _execute(server.url("postgres"), "create database patriot")
-        await migrate(server.url())
-        return server.url()
+        await _execute(server.url("postgres"), f"create database {name}")
+        await migrate(server.url(name))
+        return server.url(name)
 
-    return asyncio.run(make())
+    yield asyncio.run(make())
+    asyncio.run(_execute(server.url("postgres"), f"drop database {name} with (force)"))
 
 
 @pytest.fixture
@@ -66,7 +90,7 @@ async def database(migrated: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def empty_database(server: EmbeddedServer) -> AsyncIterator[str]:
+async def empty_database(server: Server) -> AsyncIterator[str]:
     """URL of a database that was never migrated."""
     name = f"test_{uuid4().hex}"
     await _execute(server.url("postgres"), f"create database {name}")

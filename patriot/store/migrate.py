@@ -1,9 +1,13 @@
 """Numbered SQL migrations, forward only: a file that was applied must stay as it was, for ever.
 
+The exception is a text that failed somewhere: no later file can help there. What replaces it does the same where the
+first succeeded, and names its checksum: `-- replaces <sha256>`.
+
 `schemas/sql/NNNN_name.sql` are applied in order, each in one transaction together with its row in schema_migrations.
 An advisory lock lets one starter work and the others wait.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -25,11 +29,13 @@ create table if not exists schema_migrations (
 grant select on schema_migrations to public
 """  # whoever starts looks whether the schema is current
 
+_REPLACES = re.compile(r"^-- replaces ([0-9a-f]{64})\b", re.MULTILINE)
+
 log = structlog.get_logger()
 
 
 class MigrationRefused(Exception):
-    """The database and the migration files do not belong together; nothing was changed."""
+    """The database and the migration files do not belong together; the file that is named changed nothing."""
 
 
 class MigrationsPending(Exception):
@@ -49,6 +55,9 @@ class Migration(NamedTuple):
     def checksum(self) -> str:
         return sha256(self.sql.encode()).hexdigest()
 
+    def is_as_applied(self, checksum: str) -> bool:
+        return checksum == self.checksum or checksum in _REPLACES.findall(self.sql)
+
 
 def migrations(folder: Path = FOLDER) -> Sequence[Migration]:
     """Every migration file in order. Raises MigrationRefused where a number is missing or given twice."""
@@ -65,7 +74,8 @@ async def migrate(dsn: str, folder: Path = FOLDER) -> Sequence[str]:
     The login of `dsn` must be allowed to create roles and to act as patriot_owner (a superuser is).
 
     Raises:
-        MigrationRefused: a file that was applied has changed, or a later version than this has applied more.
+        MigrationRefused: a file that was applied has changed, a later version than this has applied more, or the
+            server does not take a file.
 
     """
     wanted = migrations(folder)
@@ -128,14 +138,20 @@ def _refuse_newer(wanted: Sequence[Migration], applied: Mapping[int, tuple[str, 
 def _pending(wanted: Sequence[Migration], applied: Mapping[int, tuple[str, str]]) -> Sequence[Migration]:
     for migration in wanted:
         _, checksum = applied.get(migration.version, ("", migration.checksum))
-        if migration.checksum != checksum:
+        if not migration.is_as_applied(checksum):
             raise MigrationRefused(f"{migration.name} was changed after it was applied; add a new migration instead")
     return [migration for migration in wanted if migration.version not in applied]
 
 
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
     async with connection.transaction():
-        await connection.execute(migration.sql)
+        try:
+            await connection.execute(migration.sql)
+        except asyncpg.PostgresError as error:
+            hint = getattr(error, "hint", None) or ""
+            raise MigrationRefused(
+                f"{migration.name}: the server does not take it: {error}. {hint}".rstrip()
+            ) from error
         await connection.execute("reset role")
         await connection.execute(
             "insert into schema_migrations (version, name, checksum) values ($1, $2, $3)",

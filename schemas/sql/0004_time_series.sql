@@ -1,4 +1,5 @@
 -- Time series: hypertables where TimescaleDB can be had, monthly range partitions where not. The same queries either way.
+-- replaces 1f96346101eb709e1a8effecd658244e2e55dc6bf7e73fe12cd7ea416bbc014f (that failed with TimescaleDB; without, it did the same)
 set role patriot_owner;
 
 create table portfolio_snapshots (
@@ -59,26 +60,34 @@ insert into time_series (name, retention) values
 grant select, update on time_series to patriot_system;
 
 -- With TimescaleDB each of them becomes a hypertable instead of a partitioned table. Compression and continuous
--- aggregates only where there is no tenant: the extension refuses them on tables with row-level security.
+-- aggregates are jobs, which its Apache edition has not; and only where there is no tenant: the extension refuses them
+-- on tables with row-level security.
 reset role;
 do $$
 declare
     series record;
+    has_jobs boolean;
 begin
-    if not exists (select from pg_available_extensions where name = 'timescaledb') then
+    if not exists (select from pg_available_extensions where name = 'timescaledb')
+        or not exists (select from pg_settings where name = 'timescaledb.disable_load') then  -- the server has loaded it
         return;
     end if;
     create extension if not exists timescaledb;
+    has_jobs := current_setting('timescaledb.license') = 'timescale';
+    if has_jobs and not (select rolcanlogin from pg_roles where rolname = 'patriot_owner') then
+        alter role patriot_owner with login;  -- jobs run as the owner; without a password nobody else logs in as it
+    end if;
     set local role patriot_owner;
     for series in select name, retention from time_series loop
         execute format('create table %1$I_new (like %1$I including all)', series.name);
         execute format('drop table %I', series.name);
         execute format('alter table %1$I_new rename to %1$I', series.name);
         perform create_hypertable(series.name::regclass, by_range('time', interval '1 month'));
-        perform add_retention_policy(series.name::regclass, series.retention);
     end loop;
-    alter table ticks set (timescaledb.compress, timescaledb.compress_segmentby = 'instrument');
-    perform add_compression_policy('ticks', interval '7 days');
+    if has_jobs then
+        alter table ticks set (timescaledb.compress, timescaledb.compress_segmentby = 'instrument');
+        perform add_compression_policy('ticks', interval '7 days');
+    end if;
 end
 $$;
 set role patriot_owner;
@@ -125,7 +134,8 @@ begin
 end
 $$;
 
--- Drops whole partitions that are past their table's retention, and old rows of the default partition.
+-- Drops whole partitions that are past their table's retention, and old rows of the default partition; of hypertables
+-- their chunks.
 create function drop_expired_partitions(moment timestamptz) returns integer
 language plpgsql security definer set search_path = public set timezone = 'UTC' as $$
 declare
@@ -145,6 +155,10 @@ begin
             end if;
         end loop;
         execute format('delete from %I where time < $1', series.name || '_default') using moment - series.retention;
+    end loop;
+    for series in select t.name, t.retention from pg_class c join time_series t on t.name = c.relname
+        where c.relkind = 'r' loop
+        dropped := dropped + (select count(*) from drop_chunks(series.name::regclass, moment - series.retention));
     end loop;
     return dropped;
 end

@@ -1,10 +1,11 @@
 -- One-minute bars straight from the ticks, and one call that keeps the house.
+-- replaces 2ce07ad6c3fc5ea2a58cd8ae93c8355ce0d8f7cd961ad2490bcf984fc18761b1 (which failed with TimescaleDB's Apache edition)
 set role patriot_owner;
 
--- ohlc_minutes: a continuous aggregate where TimescaleDB is installed, else what roll_up_ohlc() has rolled up.
+-- ohlc_minutes: a continuous aggregate where TimescaleDB and its licence allow it, else what roll_up_ohlc() has rolled up.
 do $$
 begin
-    if exists (select from pg_extension where extname = 'timescaledb') then
+    if current_setting('timescaledb.license', true) = 'timescale' then
         execute $view$
             create materialized view ohlc_minutes with (timescaledb.continuous) as
                 select

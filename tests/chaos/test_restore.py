@@ -28,6 +28,7 @@ from patriot.store.backup import BackupError, base_backup, bases_in, follow, for
 from patriot.store.embedded import EmbeddedServer
 from patriot.store.open import open_store
 from tests.chaos.books import check_books, rows
+from tests.conftest import Server
 
 RESTORES = int(os.environ.get("PATRIOT_RESTORES", "2"))
 SEED = int(os.environ.get("PATRIOT_SEED", "20261121"))
@@ -148,7 +149,7 @@ async def test_restore_without_a_base_backup_is_refused(folder: Path):
 
 @pytest.mark.postgres
 @pytest.mark.usefixtures("migrated")
-async def test_damaged_backup_moment_outside_and_folder_in_use_are_refused(folder: Path, server: EmbeddedServer):
+async def test_damaged_backup_moment_outside_and_folder_in_use_are_refused(folder: Path, server: Server):
     backups, now = folder / "backup", datetime.now(UTC)
     (backups / "log").mkdir(parents=True)
     base = base_backup(server.url("postgres"), backups, now)
@@ -167,7 +168,7 @@ async def test_damaged_backup_moment_outside_and_folder_in_use_are_refused(folde
 
 
 @pytest.mark.postgres
-def test_old_backups_go_with_the_log_that_only_they_need(folder: Path, server: EmbeddedServer):
+def test_old_backups_go_with_the_log_that_only_they_need(folder: Path, server: Server):
     backups = folder / "backup"
     (backups / "log").mkdir(parents=True)
     bases = [base_backup(server.url("postgres"), backups, datetime(2026, 1, day, tzinfo=UTC)) for day in (1, 2, 3)]

@@ -88,6 +88,17 @@ async def test_migrate_refuses_a_file_that_changed_after_it_was_applied(empty_da
         await migrate(empty_database, folder)
 
 
+async def test_text_that_failed_elsewhere_is_replaced_where_the_first_was_applied(empty_database: str, folder: Path):
+    await migrate(empty_database, folder)
+    newest = migrations(folder)[-1]
+    changed = folder / f"{newest.name}.sql"
+    changed.write_text(f"-- replaces {newest.checksum} (no server could apply it)\nselect 1;")
+    assert await migrate(empty_database, folder) == []
+    changed.write_text(f"-- replaces {newest.checksum[::-1]}\nselect 1;")
+    with pytest.raises(MigrationRefused, match=f"{newest.name} was changed"):
+        await migrate(empty_database, folder)
+
+
 async def test_migrate_refuses_a_database_that_is_ahead_of_the_files(empty_database: str, folder: Path):
     await migrate(empty_database, folder)
     newest, before = migrations(folder)[-1].name, migrations(folder)[-2].name
@@ -130,7 +141,7 @@ async def test_part_starts_with_a_login_that_may_change_no_table(empty_database:
 async def test_a_migration_that_fails_leaves_nothing_behind(empty_database: str, folder: Path):
     bad = folder / f"{len(migrations()) + 1:04}_bad.sql"
     bad.write_text("create table half (id int); select 1 / 0;")
-    with pytest.raises(asyncpg.DivisionByZeroError):
+    with pytest.raises(MigrationRefused, match=f"{bad.stem}: the server does not take it: division by zero"):
         await migrate(empty_database, folder)
     assert await fetch(empty_database, "select * from pg_tables where tablename = 'half'") == []
     bad.write_text("create table whole (id int);")
@@ -210,9 +221,41 @@ async def partitions(url: str, table: str) -> set[str]:
     return {row["name"] for row in rows}
 
 
+async def hypertables(url: str) -> set[str]:
+    """Empty where the server has no TimescaleDB."""
+    if not await fetch(url, "select from pg_extension where extname = 'timescaledb'"):
+        return set()
+    return {row[0] for row in await fetch(url, "select hypertable_name from timescaledb_information.hypertables")}
+
+
+@pytest.mark.requirement("P3")
+async def test_time_series_are_hypertables_where_the_server_has_them(empty_database: str):
+    """Runs where PATRIOT_TEST_SERVER names a server with TimescaleDB."""
+    await migrate(empty_database)
+    made = await hypertables(empty_database)
+    if not made:
+        pytest.skip("this server has no TimescaleDB; PATRIOT_TEST_SERVER may name one that has")
+    names = {row["name"] for row in await fetch(empty_database, "select name from time_series")}
+    assert names <= made
+    old, new = (datetime(year, 6, 1, tzinfo=UTC) for year in (2026, 2027))
+    for moment in (old, new):
+        await fetch(empty_database, "insert into ticks values ($1, 'BINANCE:BTC/USDT', '1', 1, 1, 'buy')", moment)
+    assert (await fetch(empty_database, "select drop_expired_partitions($1)", new))[0][0] == 1
+    assert [row["time"] for row in await fetch(empty_database, "select time from ticks")] == [new]
+    jobs = await fetch(
+        empty_database, "select proc_name, owner::text from timescaledb_information.jobs where job_id >= 1000"
+    )
+    has_jobs = (await fetch(empty_database, "select current_setting('timescaledb.license') = 'timescale'"))[0][0]
+    wanted = {"policy_compression", "policy_refresh_continuous_aggregate"} if has_jobs else set()
+    assert {row["proc_name"] for row in jobs} == wanted
+    assert {row["owner"] for row in jobs} <= {"patriot_owner"}
+
+
 @pytest.mark.requirement("P3")
 async def test_partitions_are_made_ahead_and_dropped_by_retention(empty_database: str):
     await migrate(empty_database)
+    if await hypertables(empty_database):
+        pytest.skip("TimescaleDB makes chunks instead")
     moment = datetime(2031, 1, 15, tzinfo=UTC)
     await fetch(empty_database, "select create_partitions($1)", moment)
     ahead = {"ticks_2031_01", "ticks_2031_02", "ticks_2031_03", "ticks_2031_04"}

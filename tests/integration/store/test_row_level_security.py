@@ -8,7 +8,6 @@ import pytest
 
 from patriot.store.api import Query, Row
 from patriot.store.connections import StartRefused, Urls, urls_of, with_parameter
-from patriot.store.embedded import EmbeddedServer
 from patriot.store.postgres import PoolSizes, PostgresStore
 from tests.store_samples import OTHER_TENANT, TENANT, answer, append, commit, deposit, origin, raise_guard, stream
 
@@ -56,8 +55,8 @@ async def test_requests_write_nothing(app: asyncpg.Connection, table: str):
             await app.execute(statement)
 
 
-async def test_requests_cannot_become_another_role(server: EmbeddedServer, migrated: str):
-    connection = await asyncpg.connect(server.url(user="patriot_app"))
+async def test_requests_cannot_become_another_role(migrated: str):
+    connection = await asyncpg.connect(migrated.replace("postgres@", "patriot_app@"))
     try:
         for role in ("patriot_system", "patriot_owner", "postgres"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
