@@ -227,6 +227,13 @@ class RotateCredentials(Message):
     api_secret: Annotated[str, Field(min_length=8, max_length=8192)]
 
 
+class ChooseLeverage(Message):
+    """The leverage of an account in one instrument, from now on."""
+
+    instrument: InstrumentId
+    leverage: Annotated[StrictInt, Field(ge=1, le=1000)]
+
+
 class FundAccount(Message):
     """Put paper money into a paper account."""
 

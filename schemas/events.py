@@ -85,10 +85,11 @@ class OrderCreated(OrderEvent):
     """Accepted by the platform: validated, risk-checked, reserved, durable. Nothing has been sent yet.
 
     `emulated` says what the platform does itself because the venue has no such order; empty: all of it is the venue's.
+    `leverage` None: nobody has chosen one. Its whole value is reserved then, and the venue's own setting left alone.
     """
 
     TYPE = "order.created"
-    SCHEMA = 2
+    SCHEMA = 3
     client_order_id: str
     instrument: InstrumentId
     side: Side
@@ -106,6 +107,7 @@ class OrderCreated(OrderEvent):
     display_quantity: Positive | None = None
     emulated: tuple[Emulation, ...] = ()
     link: ListLink | None = None
+    leverage: int | None = None
 
 
 class OrderArmed(OrderEvent):
@@ -275,11 +277,12 @@ class PositionUpdated(MoneyEvent):
     One that the venue has taken back (`busts` names it) is a trade the other way: other side, its fee given back.
 
     `quantity` is signed (short < 0). `entry_value` is what it cost, exact, with the same sign, in the quote asset (in
-    the base asset for inverse contracts); `average_price` is that divided by the quantity, to 18 decimals.
+    the base asset for inverse contracts); `average_price` is that divided by the quantity, to 18 decimals. `leverage`
+    is that of the order which opened it, until it is flat again.
     """
 
     TYPE = "position.updated"
-    SCHEMA = 2
+    SCHEMA = 3
     STREAM = "position"
     user_id: UUID
     instrument: InstrumentId
@@ -298,6 +301,7 @@ class PositionUpdated(MoneyEvent):
     liquidity: Liquidity = "taker"
     venue_time: Time | None = None
     busts: str = ""
+    leverage: int = 1
 
 
 # --- account ---------------------------------------------------------------------------------------------------------
@@ -323,6 +327,14 @@ class AccountDeactivated(AccountEvent):
     TYPE = "account.deactivated"
 
 
+class AccountLeverageChanged(AccountEvent):
+    """Orders in the instrument are reserved for, and set at the venue, with this leverage from now on."""
+
+    TYPE = "account.leverage_changed"
+    instrument: InstrumentId
+    leverage: int
+
+
 class AccountFunded(AccountEvent):
     """Paper money put in, or a deposit seen at the venue."""
 
@@ -346,7 +358,7 @@ class AccountDiverged(AccountEvent):
     """We and the venue see something differently. What is then done about it stands in the events of its subject."""
 
     TYPE = "account.diverged"
-    kind: Literal["order", "terms", "fill", "foreign", "balance", "position"]
+    kind: Literal["order", "terms", "fill", "foreign", "balance", "position", "leverage"]
     subject: str
     ours: str
     theirs: str

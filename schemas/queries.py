@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from pydantic import Field
+
 from schemas.types import (
     AccountMode,
     ComplianceStatus,
@@ -86,7 +88,7 @@ class AlgorithmKindPage(Message):
 
 
 class DivergenceView(Message):
-    """What we and a venue see differently. `kind`: order, terms, fill, foreign, balance, position."""
+    """What we and a venue see differently. `kind`: order, terms, fill, foreign, balance, position, leverage."""
 
     kind: str
     subject: str
@@ -163,6 +165,7 @@ class PositionView(Message):
     unrealised_pnl: Number | None
     realised_pnl: Number
     fees: Number
+    leverage: int = 1
 
 
 class BalanceView(Message):
@@ -180,6 +183,7 @@ class AccountView(Message):
     mode: AccountMode
     label: str
     active: bool
+    leverages: dict[InstrumentId, int] = Field(default_factory=dict)
 
 
 class AccountPage(Message):

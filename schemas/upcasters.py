@@ -81,6 +81,13 @@ def _plain_order(fields: Fields) -> Fields:
     return fields
 
 
+@upcaster("order.created", 2)
+@upcaster("position.updated", 2)
+def _unlevered(fields: Fields) -> Fields:
+    """Version 3 adds the leverage; before, none could be chosen, and everything was bound at 1x."""
+    return fields
+
+
 @upcaster("position.updated", 1)
 def _stays_traded(fields: Fields) -> Fields:
     """Version 2 tells trades that are taken back; before, none could be."""

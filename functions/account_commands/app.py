@@ -1,22 +1,29 @@
-"""Link and deactivate exchange accounts, rotate their credentials.
+"""Link and deactivate exchange accounts, rotate their credentials, choose their leverage.
 
 Rule: credentials go into the vault, never into an event or a log.
 """
 
 import secrets
+from decimal import Decimal
 from uuid import UUID
 
 from patriot.domain.account import account_view, rotate_credentials
+from patriot.domain.leverage import choose_leverage, in_use
 from patriot.runtime.aggregates import ACCOUNT
 from patriot.runtime.credentials import seal
-from patriot.runtime.decision import Change, Proposal
+from patriot.runtime.decision import Change, Proposal, after
 from patriot.runtime.function import Context, Function
-from patriot.store.api import GuardChange, Row
-from schemas.commands import LinkAccount, RotateCredentials
-from schemas.events import AccountCredentialsRotated, AccountDeactivated, AccountLinked
+from patriot.runtime.problem import ProblemError
+from patriot.runtime.risk import Risk, binding_of, scopes_of
+from patriot.store.api import GuardChange, QuotaChange, QuotaExceeded, Row
+from schemas.commands import ChooseLeverage, LinkAccount, RotateCredentials
+from schemas.events import AccountCredentialsRotated, AccountDeactivated, AccountLeverageChanged, AccountLinked
 from schemas.queries import AccountView
 
-function = Function("account-commands", publishes=(AccountLinked, AccountCredentialsRotated, AccountDeactivated))
+function = Function(
+    "account-commands",
+    publishes=(AccountLinked, AccountCredentialsRotated, AccountDeactivated, AccountLeverageChanged),
+)
 
 
 @function.post("/accounts", status_code=201, needs="accounts:manage", idempotent=True)
@@ -59,6 +66,38 @@ async def rotate(account_id: UUID, command: RotateCredentials, context: Context)
     return answer
 
 
+@function.post("/accounts/{account_id}/leverage", needs="accounts:manage", idempotent=True)
+async def choose(account_id: UUID, command: ChooseLeverage, context: Context) -> AccountView:
+    """Trade an instrument with another leverage, from the next order on. Refused while anything is open in it.
+
+    The venue is told before the first order that opens with it.
+    """
+    own = (await context.own(ACCOUNT, account_id)).found
+    instrument = await context.instrument(command.instrument)
+    scopes = scopes_of(own.user_id, account_id, None)
+    limits = binding_of(await context.runtime.store.guards(context.tenant_id, scopes)).limits
+
+    async def propose() -> Proposal[AccountView]:
+        loaded = await context.own(ACCOUNT, account_id)
+        change = Change(loaded, choose_leverage(loaded.found, instrument, command.leverage, limits.maximum_leverage))
+        ((_, version, account),) = after([change], context.now())
+        if not change.events:
+            return Proposal([change], account_view(account))
+        row = {"id": account_id, "leverages": dict(account.leverages), "stream_version": version}
+        nothing = Decimal(0)
+        asks = [QuotaChange(account_id, name, nothing, maximum=nothing) for name in in_use(instrument.id)]
+        raises = [GuardChange(f"account:{account_id}")]  # orders judged on another leverage are judged again
+        return Proposal([change], account_view(account), rows=[Row("user_accounts", row)], raises=raises, asks=asks)
+
+    try:
+        answer = await context.decide(propose)
+    except QuotaExceeded as open_there:
+        raise _in_use(instrument.id) from open_there
+    context.runtime.references.forget_account(context.tenant_id, account_id)
+    Risk.of(context.runtime).forget_limits(account_id)
+    return answer
+
+
 @function.delete("/accounts/{account_id}", needs="accounts:manage", idempotent=True)
 async def deactivate(account_id: UUID, context: Context) -> AccountView:
     """Stop trading on an account. Its history stays."""
@@ -79,6 +118,11 @@ async def deactivate(account_id: UUID, context: Context) -> AccountView:
     answer = await context.decide(propose)
     context.runtime.references.forget_account(context.tenant_id, account_id)
     return answer
+
+
+def _in_use(instrument: str) -> ProblemError:
+    rule = f"something is open in {instrument}: cancel its orders and close its position, then choose the leverage"
+    return ProblemError(409, "leverage_in_use", rule, [("leverage", rule)])
 
 
 def _row(command: LinkAccount, account_id: UUID, context: Context) -> dict[str, object]:

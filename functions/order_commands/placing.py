@@ -104,6 +104,7 @@ async def _judged(wanted: Wanted, context: RequestContext) -> tuple[Judged, tupl
         limits_version=verdict.limits_version,
         emulated=emulations(wanted.command, facts.known_instrument, wanted.link),
         link=wanted.link,
+        leverage=facts.leverage,
     )
     return Judged(wanted, event, facts, verdict.maxima), guards
 

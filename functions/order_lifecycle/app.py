@@ -4,13 +4,13 @@ Reports come more than once, late and out of order; the order's own state knows 
 back is booked the other way round: events are never deleted.
 """
 
-from decimal import Decimal
 from uuid import UUID
 
 import structlog
 
 from patriot.domain.errors import InvalidValue
 from patriot.domain.external import adopt, order_id_at_venue
+from patriot.domain.leverage import leverage_of
 from patriot.domain.order import Order
 from patriot.domain.order_reports import apply_report, take_back
 from patriot.domain.position import apply_bust, apply_fill, position_id
@@ -100,7 +100,8 @@ async def _taken_back(fill: Filled, reason: str, context: Context) -> Proposal[O
     if changes[0].events:
         instrument = await context.instrument(order.instrument)
         books = await context.load(POSITION, position_id(order.account_id, order.instrument), in_turn=True)
-        update = apply_bust(books.found, fill, side=order.side, instrument=instrument)
+        leverage = order.leverage or 1
+        update = apply_bust(books.found, fill, side=order.side, instrument=instrument, leverage=leverage)
         changes.append(Change(books, [update]))
     return Proposal(changes, _receipt(order, loaded.version + len(changes[0].events), context))
 
@@ -130,7 +131,9 @@ async def _adopt(loaded: Loaded[Order], report: VenueReport, context: Context) -
     if loaded.state is not None:
         return Proposal([], None)
     account = await context.account(report.account_id)
-    return Proposal([Change(loaded, adopt(report, account["user_id"], account["mode"]))], None)
+    instrument, default = await context.instrument(report.instrument or ""), context.runtime.settings.default_leverage
+    leverage = leverage_of(account["leverages"], instrument, default)
+    return Proposal([Change(loaded, adopt(report, account["user_id"], account["mode"], leverage))], None)
 
 
 async def _position_change(order: Order, fills: list[Filled], context: Context) -> Change:
@@ -138,7 +141,7 @@ async def _position_change(order: Order, fills: list[Filled], context: Context) 
     loaded = await context.load(POSITION, position_id(order.account_id, order.instrument), in_turn=True)
     position, updates = loaded.state, list[Event]()
     for number, fill in enumerate(fills, loaded.version + 1):
-        update = apply_fill(position, fill, side=order.side, instrument=instrument, leverage=Decimal(1))
+        update = apply_fill(position, fill, side=order.side, instrument=instrument, leverage=order.leverage or 1)
         position = POSITION.fold(position, update, number, context.now())
         updates.append(update)
     return Change(loaded, updates)

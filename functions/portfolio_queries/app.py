@@ -39,7 +39,7 @@ from schemas.types import InstrumentId, OrderStatus
 
 function = Function("portfolio-queries")
 
-POSITION_ROW = ("account_id", "instrument", "quantity", "average_price", "realised_pnl", "fees")
+POSITION_ROW = ("account_id", "instrument", "quantity", "average_price", "realised_pnl", "fees", "leverage")
 
 Currency = Annotated[str, Parameter(pattern=r"^[A-Z0-9]{2,20}$")]
 Rows = Sequence[Mapping[str, Any]]
@@ -231,7 +231,12 @@ def _trade_view(row: Mapping[str, Any]) -> TradeView:
 
 def _account_view(row: Mapping[str, Any]) -> AccountView:
     return AccountView(
-        account_id=row["id"], exchange=row["exchange"], mode=row["mode"], label=row["name"], active=row["is_active"]
+        account_id=row["id"],
+        exchange=row["exchange"],
+        mode=row["mode"],
+        label=row["name"],
+        active=row["is_active"],
+        leverages=row["leverages"] or {},
     )
 
 

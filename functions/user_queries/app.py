@@ -52,6 +52,7 @@ async def accounts(context: Context) -> AccountPage:
                 mode=row["mode"],
                 label=row["name"],
                 active=row["is_active"],
+                leverages=row["leverages"] or {},
             )
             for row in rows
         )

@@ -1,8 +1,10 @@
 """Users and their exchange accounts, folded from their events."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from uuid import UUID
 
 from patriot.domain.errors import InvalidTransition
@@ -12,6 +14,7 @@ from schemas.events import (
     AccountCredentialsRotated,
     AccountDeactivated,
     AccountFunded,
+    AccountLeverageChanged,
     AccountLinked,
     ComplianceStatusChanged,
     Event,
@@ -28,7 +31,7 @@ from schemas.types import AccountMode, ComplianceStatus, Exchange, RoleName, Use
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account at one exchange, owned by one user."""
+    """One account at one exchange, owned by one user. `leverages` are those that were chosen, by instrument."""
 
     account_id: UUID
     user_id: UUID
@@ -36,6 +39,7 @@ class Account:
     mode: AccountMode
     label: str
     active: bool = True
+    leverages: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,9 @@ def fold_account(account: Account | None, event: Event, _version: int, _when: da
             raise InvalidTransition(f"{event.TYPE} before account.linked")
         case AccountDeactivated():
             return replace(account, active=False)
+        case AccountLeverageChanged():
+            chosen = {**account.leverages, event.instrument: event.leverage}
+            return replace(account, leverages=MappingProxyType(chosen))
         case _:
             return account
 
@@ -170,4 +177,5 @@ def account_view(account: Account) -> AccountView:
         mode=account.mode,
         label=account.label,
         active=account.active,
+        leverages=dict(account.leverages),
     )

@@ -26,7 +26,7 @@ def order_id_at_venue(account_id: UUID, instrument: str, client_order_id: str, v
     return external_id(account_id, instrument, venue_order_id)
 
 
-def adopt(report: VenueReport, user_id: UUID, route: str) -> list[OrderEvent]:
+def adopt(report: VenueReport, user_id: UUID, route: str, leverage: int | None = None) -> list[OrderEvent]:
     """The events of an order that was found at the venue: placed and accepted there, nothing of it reserved here.
 
     Raises:
@@ -48,6 +48,7 @@ def adopt(report: VenueReport, user_id: UUID, route: str) -> list[OrderEvent]:
         quantity=report.quantity,
         price=report.price,
         strategy_id=EXTERNAL,
+        leverage=leverage,
     )
     return [
         created,

@@ -109,6 +109,7 @@ class Order:
     display_quantity: Decimal | None
     emulated: tuple[Emulation, ...]
     link: ListLink | None
+    leverage: int | None
     asked_quantity: Decimal
     reserved: Reservation
     version: int

@@ -77,6 +77,7 @@ def create(
     limits_version: int = 0,
     emulated: tuple[Emulation, ...] = (),
     link: ListLink | None = None,
+    leverage: int | None = None,
 ) -> list[OrderCreated]:
     """The first event of an order that the risk rules have approved."""
     return [
@@ -87,6 +88,7 @@ def create(
             limits_version=limits_version,
             emulated=emulated,
             link=link,
+            leverage=leverage,
             holds=hold(reservation.asset, reservation.amount),
             **dict(command),
         )

@@ -22,7 +22,8 @@ its event carries what it changes of the profit of those after it, so that the b
 A trade that its venue takes back leaves its place, and those after it are booked anew, as if it had never been. Its
 event is a trade the other way at the same price; one that is not among the recent fills is closed out by that.
 
-Initial margin = |entry value| / leverage for derivatives, nothing for spot.
+Initial margin = |entry value| / leverage for derivatives, nothing for spot. A position has the leverage of the order
+that opened it until it is flat again: so what opens binds, and what closes gives back, by one figure.
 """
 
 from collections.abc import Iterable, Mapping
@@ -86,6 +87,7 @@ class Position:
     realised_pnl: Decimal = ZERO
     fees: Mapping[str, Decimal] = field(default_factory=lambda: MappingProxyType({}))
     margin: Decimal = ZERO
+    leverage: int = 1
     version: int = 0
     updated_at: datetime | None = None
     recent: tuple[Booked, ...] = ()
@@ -109,6 +111,7 @@ def fold(position: Position | None, event: PositionUpdated, version: int, occurr
         realised_pnl=event.total_realised_pnl,
         fees=MappingProxyType({**position.fees, event.fee_asset: position.fees.get(event.fee_asset, ZERO) + event.fee}),
         margin=position.margin + sum((hold.margin for hold in event.holds), ZERO),
+        leverage=event.leverage,
         version=version,
         updated_at=occurred_at,
         recent=_unbooked(position, event) if event.busts else _booked(position, event),
@@ -117,9 +120,11 @@ def fold(position: Position | None, event: PositionUpdated, version: int, occurr
 
 @exact
 def apply_fill(
-    position: Position | None, fill: Filled, *, side: Side, instrument: Instrument, leverage: Decimal = Decimal(1)
+    position: Position | None, fill: Filled, *, side: Side, instrument: Instrument, leverage: int = 1
 ) -> PositionUpdated:
     """The position's event for one fill, with the ledger postings and the change of margin.
+
+    `leverage` is that of the fill's order; where a position is open, its own stays.
 
     Raises:
         InvalidValue: the fill is worth more than an amount can be.
@@ -132,7 +137,7 @@ def apply_fill(
 
 @exact
 def apply_bust(
-    position: Position, fill: Filled, *, side: Side, instrument: Instrument, leverage: Decimal = Decimal(1)
+    position: Position, fill: Filled, *, side: Side, instrument: Instrument, leverage: int = 1
 ) -> PositionUpdated:
     """The position's event for a fill that the venue has taken back: what `apply_fill` booked, the other way round."""
     step = _unbook(position, fill, _signed(fill, side) - _kept_in_base(fill, instrument), instrument)
@@ -143,8 +148,9 @@ def apply_bust(
 
 
 def _update(
-    position: Position, fill: Filled, step: "_Step", *, side: Side, instrument: Instrument, leverage: Decimal
+    position: Position, fill: Filled, step: "_Step", *, side: Side, instrument: Instrument, leverage: int
 ) -> PositionUpdated:
+    leverage = position.leverage if position.quantity else leverage
     return PositionUpdated(
         account_id=fill.account_id,
         user_id=fill.user_id,
@@ -164,6 +170,7 @@ def _update(
         liquidity=fill.liquidity,
         venue_time=fill.venue_time,
         postings=_postings(fill, _signed(fill, side), _kept_in_base(fill, instrument), step, instrument),
+        leverage=leverage,
         holds=_margin(position, step, instrument, leverage),
     )
 
@@ -319,7 +326,7 @@ def _average(quantity: Decimal, entry_value: Decimal, instrument: Instrument) ->
     return rounded(contracts / entry_value if instrument.kind == "inverse" else entry_value / contracts)
 
 
-def _margin(position: Position, step: _Step, instrument: Instrument, leverage: Decimal) -> tuple[Hold, ...]:
+def _margin(position: Position, step: _Step, instrument: Instrument, leverage: int) -> tuple[Hold, ...]:
     needed = rounded(abs(step.entry_value) / leverage, ROUND_UP) if instrument.is_derivative else ZERO
     change = needed - position.margin
     return (Hold(asset=instrument.settle, margin=change),) if change else ()

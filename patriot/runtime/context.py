@@ -303,7 +303,7 @@ class RequestContext:
             [*proposal.rows, *rows],
             proposal.guards,
             proposal.raises,
-            quotas_of(states, proposal.maxima),
+            [*proposal.asks, *quotas_of(states, proposal.maxima)],
             proposal.inbox,
             self._record_of(proposal.result),
             proposal.lease or self.lease,

@@ -86,6 +86,7 @@ class Proposal(Generic[Result]):
     lease: LeaseCheck | None = None
     raises: Sequence[GuardChange] = ()
     maxima: Mapping[str, Decimal] = field(default_factory=dict)  # of the quotas that the changes use
+    asks: Sequence[QuotaChange] = ()  # quotas that the changes do not use, and that must not be above their maximum
 
 
 @dataclass(slots=True)

@@ -96,7 +96,7 @@ def position_row(position: Position) -> Row:
             "average_price": position.average_price,
             "realised_pnl": position.realised_pnl,
             "fees": sum(position.fees.values(), ZERO),
-            "leverage": 1,
+            "leverage": position.leverage,
             "updated_at": position.updated_at,
             "stream_version": position.version,
         },

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from patriot.domain.balances import changes_of
+from patriot.domain.leverage import in_use
 from patriot.domain.money import EXACT, ZERO
 from patriot.domain.quotas import difference
 from patriot.runtime.aggregates import ALGORITHM, ORDER, POSITION, STRATEGY, TRANSFER
@@ -25,7 +26,7 @@ from patriot.runtime.projections import (
 )
 from patriot.store.api import BalanceChange, Commit, Origin, QuotaChange, RecordedEvent, Row, Store, StreamId
 from schemas.algorithm_events import AlgorithmEvent
-from schemas.events import MoneyEvent, OrderEvent, PositionUpdated
+from schemas.events import AccountLeverageChanged, MoneyEvent, OrderEvent, PositionUpdated
 from schemas.settlement_events import TransferEvent
 from schemas.strategy_events import StrategyEvent
 from schemas.upcasters import decode_event
@@ -83,6 +84,8 @@ class Rebuild:
         elif isinstance(event, StrategyEvent):
             for row in strategy_rows(self._fold(STRATEGY, recorded, event)):
                 self._put(recorded, row.values["id"], row)
+        elif isinstance(event, AccountLeverageChanged):
+            self._asked(recorded.origin, event)
 
     def _fold(self, aggregate: Any, recorded: RecordedEvent, event: object) -> Any:
         _, before = self.states.get(recorded.stream, (0, None))
@@ -93,6 +96,13 @@ class Rebuild:
             self.quota_origins[key] = recorded.origin
         self.states[recorded.stream] = (recorded.version, state)
         return state
+
+    def _asked(self, origin: Origin, event: AccountLeverageChanged) -> None:
+        """The change has asked whether anything is open; a quota that is asked begins at zero."""
+        for name in in_use(event.instrument):
+            key = (origin.tenant_id, event.account_id, name)
+            self.quotas.setdefault(key, ZERO)
+            self.quota_origins.setdefault(key, origin)
 
     def _put(self, recorded: RecordedEvent, key: object, row: Row) -> None:
         self.rows[row.table, key] = (recorded.origin, row)  # the newest of a batch is all that counts

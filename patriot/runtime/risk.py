@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
+from patriot.domain.instrument import Instrument
+from patriot.domain.leverage import leverage_of
 from patriot.domain.order import Order
 from patriot.domain.position import Position, position_id
 from patriot.domain.quotas import OPEN_ORDERS
@@ -125,13 +127,14 @@ class Risk:
         now = context.runtime.clock.monotonic()
         user_id = modified.user_id if modified else context.user.user_id
         limits, guards = await self.binding(context, command, user_id, now)
-        activity = self._of_account(command.account_id)
+        activity, instrument = self._of_account(command.account_id), await context.instrument(command.instrument)
         facts = RiskContext(
             order=command,
             now=context.now(),
-            instrument=await context.instrument(command.instrument),
+            instrument=instrument,
             price=await _reference(command.instrument, context),
             limits=limits,
+            leverage=modified.leverage if modified else await _leverage(instrument, context, command.account_id),
             user_id=user_id,
             modifies=modified.order_id if modified else None,
             orders_last_second=activity.orders_last_second(now),
@@ -149,6 +152,8 @@ class Risk:
         if kept is None or kept[0] <= now:
             scopes = scopes_of(user_id, command.account_id, command.strategy_id)
             states = await context.runtime.store.guards(context.tenant_id, scopes)
+            if not context.runtime.states.alone:  # what is kept of the account may be older than these guards
+                context.runtime.references.forget_account(context.tenant_id, command.account_id)
             limits, guards = binding_of(states)
             own = Binding(limits.shared_by(context.runtime.settings.replicas), guards)
             kept = known[command.strategy_id] = (now + KEPT_SECONDS, own)
@@ -287,6 +292,11 @@ async def _with_what_is_asked(facts: RiskContext, context: RequestContext) -> Ri
     if limits.prevent_self_trade:
         asked["best_opposite"] = await _best_opposite(context, order)
     return replace(facts, **asked) if asked else facts
+
+
+async def _leverage(instrument: Instrument, context: RequestContext, account_id: UUID) -> int | None:
+    account = await context.account(account_id)
+    return leverage_of(account["leverages"], instrument, context.runtime.settings.default_leverage)
 
 
 async def _compliance(facts: RiskContext, context: RequestContext) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     orders_at_once: int = Field(32, ge=1, description="new orders worked on at once; others wait, cancels never do")
     replicas: int = Field(1, ge=1, description="processes of this part at most; each has its share of rates per second")
     outbox_age_seconds: float = Field(2, description="the relay takes outbox rows older than this")
+    default_leverage: int = Field(1, ge=1, le=1000, description="where none was chosen; 1 leaves the venue's own alone")
     broker_queue_max: int = Field(50_000, description="messages in memory; beyond, they wait in the outbox")
     delivery_attempts_max: int = Field(8, description="then a message goes to the dead-letter queue")
     delivery_concurrency: int = Field(32, description="deliveries at once in the embedded runtime")

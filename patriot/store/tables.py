@@ -77,7 +77,7 @@ _TABLES = (
             "id": "uuid", "user_id": "uuid", "exchange": "text", "mode": "text", "name": "text",
             "api_key_encrypted": "text", "api_secret_encrypted": "text", "api_passphrase_encrypted": "text",
             "encryption_key_id": "text", "is_active": "boolean", "created_at": "timestamptz",
-            "updated_at": "timestamptz", "stream_version": "integer",
+            "updated_at": "timestamptz", "leverages": "jsonb", "stream_version": "integer",
         },
         version="stream_version",
         disposable=False,  # holds secrets, which no event may carry

@@ -39,7 +39,8 @@ class RiskContext:
 
     `order` is the order as it will be: for a modification with its new quantity and price, and then `filled_quantity`
     is done already and `reserved` is held for it already. `open_orders` and `side_quantity` are what the account has
-    used of its quotas (see quotas.py), without this order. `halted` names the scopes whose kill switch is on.
+    used of its quotas (see quotas.py), without this order; `leverage` what the order is made with, None where none was
+    chosen. `halted` names the scopes whose kill switch is on.
     `same_order_seconds` is the age of the newest order that reads the same; `best_opposite` the account's own price
     that this order would meet first. `standing` is None where no limit asks for it, or it is not known.
     """
@@ -59,7 +60,7 @@ class RiskContext:
     best_opposite: Decimal | None = None
     standing: Standing | None = None
     halted: tuple[str, ...] = ()
-    leverage: Decimal = Decimal(1)
+    leverage: int | None = None
     account_mode: AccountMode = "paper"
     compliance: ComplianceStatus = "unverified"
     user_id: UUID | None = None
@@ -76,6 +77,11 @@ class RiskContext:
     def known_price(self) -> ReferencePrice:
         assert self.price is not None, "the gate stale_price comes first"
         return self.price
+
+    @property
+    def multiple(self) -> int:
+        """How many times what is bound may be opened."""
+        return self.leverage or 1
 
     @property
     def open_quantity(self) -> Decimal:

@@ -42,7 +42,7 @@ def reservation_for(context: RiskContext) -> Reservation:
 def _margin_and_fee(context: RiskContext) -> Decimal:
     instrument = context.known_instrument
     notional = instrument.notional(context.open_quantity, dearest_price(context))
-    margin = ZERO if context.order.reduce_only else notional / context.leverage
+    margin = ZERO if context.order.reduce_only else notional / context.multiple
     return rounded(margin + notional * fee_rate(instrument), ROUND_UP)
 
 

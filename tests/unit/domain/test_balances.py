@@ -91,7 +91,7 @@ def test_a_whole_life_leaves_nothing_reserved_and_cash_as_traded(parts, fee_asse
             order = after(order, [event])
             events.append(event)
             if isinstance(event, Filled):
-                moved = apply_fill(position, event, side="buy", instrument=instrument(kind), leverage=Decimal(2))
+                moved = apply_fill(position, event, side="buy", instrument=instrument(kind), leverage=2)
                 position = fold_position(position, moved, position.version + 1, NOW)
                 events.append(moved)
     deltas = [delta for event in events for delta in changes_of(event)]

@@ -53,7 +53,7 @@ def booked(kind: str, fills: list[Fill], *, timed: bool = True) -> tuple[Positio
     position, events = Position(ACCOUNT, traded.id), list[PositionUpdated]()
     for one in fills:
         side: Any = one[1]
-        events.append(apply_fill(position, fill(one, timed=timed), side=side, instrument=traded, leverage=Decimal(7)))
+        events.append(apply_fill(position, fill(one, timed=timed), side=side, instrument=traded, leverage=7))
         position = fold(position, events[-1], position.version + 1, NOW)
     return position, events
 
@@ -127,7 +127,7 @@ def test_who_trades_with_himself_is_booked_as_maker_first():
 
 def without(position: Position, one: Fill, kind: str) -> tuple[Position, PositionUpdated]:
     traded, side = instrument(kind), one[1]
-    event = apply_bust(position, fill(one), side=side, instrument=traded, leverage=Decimal(7))  # type: ignore[arg-type]
+    event = apply_bust(position, fill(one), side=side, instrument=traded, leverage=7)  # type: ignore[arg-type]
     return fold(position, event, position.version + 1, NOW), event
 
 

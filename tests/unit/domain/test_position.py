@@ -33,13 +33,11 @@ def trade(position: Position | None, event: PositionUpdated) -> Position:
     return fold(position, event, (position.version if position else 0) + 1, NOW)
 
 
-def traded(kind: Kind, *trades: Trade, leverage: str = "10") -> tuple[Position, PositionUpdated]:
+def traded(kind: Kind, *trades: Trade, leverage: int = 10) -> tuple[Position, PositionUpdated]:
     """The position after (side, quantity, price) trades, and the last event."""
     position, traded_instrument = None, instrument(kind)
     for side, quantity, price in trades:
-        event = apply_fill(
-            position, fill(quantity, price), side=side, instrument=traded_instrument, leverage=Decimal(leverage)
-        )
+        event = apply_fill(position, fill(quantity, price), side=side, instrument=traded_instrument, leverage=leverage)
         position = trade(position, event)
     assert position is not None
     return position, event
@@ -178,20 +176,25 @@ def test_rebate_is_a_negative_fee():
 def test_margin_is_bound_and_freed_with_the_position(kind, asset, margins):
     position, seen = None, []
     for side, quantity in (("buy", "2"), ("sell", "1"), ("sell", "1")):
-        event = apply_fill(
-            position, fill(quantity, "100"), side=side, instrument=instrument(kind), leverage=Decimal(10)
-        )
+        event = apply_fill(position, fill(quantity, "100"), side=side, instrument=instrument(kind), leverage=10)
         position = trade(position, event)
         seen += [(hold.asset, hold.margin, hold.reserved) for hold in event.holds]
     assert seen == [(asset, Decimal(margin), 0) for margin in margins]
     assert position.margin == 0
 
 
-def test_margin_follows_a_change_of_leverage_with_the_next_fill():
-    position, _ = traded("linear", ("buy", "2", "100"), leverage="10")
-    event = apply_fill(position, fill("2", "100"), side="buy", instrument=instrument("linear"), leverage=Decimal(20))
-    assert event.holds == ()
-    assert trade(position, event).margin == 20
+@pytest.mark.requirement("B3")
+def test_an_open_position_keeps_its_leverage_and_a_flat_one_takes_the_next_orders():
+    traded_instrument = instrument("linear")
+    position, _ = traded("linear", ("buy", "2", "100"), leverage=10)
+    more = apply_fill(position, fill("2", "100"), side="buy", instrument=traded_instrument, leverage=20)
+    position = trade(position, more)
+    assert (more.leverage, position.margin) == (10, 40)
+    closed = apply_fill(position, fill("4", "100"), side="sell", instrument=traded_instrument, leverage=20)
+    position = trade(position, closed)
+    assert position.margin == 0
+    opened = apply_fill(position, fill("2", "100"), side="sell", instrument=traded_instrument, leverage=20)
+    assert (opened.leverage, trade(position, opened).margin) == (20, 10)
 
 
 def test_spot_binds_no_margin():
@@ -235,9 +238,7 @@ def history(kind: Kind, trades: list[Any]) -> tuple[list[Position], list[Positio
     positions, events = [Position(ACCOUNT, traded_instrument.id)], []
     for side, quantity, price, fee, fee_asset in trades:
         execution = fill(f"{quantity:f}", f"{price:f}", f"{fee:f}", fee_asset)
-        events.append(
-            apply_fill(positions[-1], execution, side=side, instrument=traded_instrument, leverage=Decimal(7))
-        )
+        events.append(apply_fill(positions[-1], execution, side=side, instrument=traded_instrument, leverage=7))
         positions.append(trade(positions[-1], events[-1]))
     return positions, events, traded_instrument
 

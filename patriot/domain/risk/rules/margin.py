@@ -13,7 +13,7 @@ def check(context: RiskContext) -> tuple[str, str] | None:
         return None
     if context.standing is None:
         return "account_id", "the margin of the account is not known now"
-    needed = quote_value(instrument, context.open_quantity, context.known_price.fair) / context.leverage
+    needed = quote_value(instrument, context.open_quantity, context.known_price.fair) / context.multiple
     usage = context.standing.share(context.standing.margin + needed)
     if usage <= maximum:
         return None

@@ -35,7 +35,7 @@ def context(kind: str = "spot", **changes: Any) -> RiskContext:
         "price": price(),
         "limits": LIMITS,
         "available": {"USDT": Decimal(2000), "BTC": Decimal(20)},
-        "leverage": Decimal(10),
+        "leverage": 10,
         **changes,
     }
     return RiskContext(**fields)

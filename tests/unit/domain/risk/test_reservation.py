@@ -51,10 +51,23 @@ def test_reservation_counts_only_what_is_open():
 
 
 def test_reservation_is_rounded_up():
-    third = context(
-        "linear", order={"price": "0.01", "quantity": "0.001"}, leverage=Decimal(3), price=price("0.01", "0.01")
-    )
+    third = context("linear", order={"price": "0.01", "quantity": "0.001"}, leverage=3, price=price("0.01", "0.01"))
     assert reservation_for(third).amount == Decimal("0.000003343333333334")
+
+
+@pytest.mark.requirement("P11")
+def test_nobody_chose_a_leverage_the_whole_value_is_reserved():
+    assert reservation_for(context("linear", leverage=None)).amount == 1001
+
+
+@pytest.mark.requirement("P11")
+@given(leverage=st.integers(1, 125), quantity=st.decimals("0.001", 100, places=3), limit=st.decimals(50, 150, places=2))
+def test_leverage_divides_the_margin_and_never_the_fee(leverage: int, quantity: Decimal, limit: Decimal):
+    order = {"quantity": f"{quantity:f}", "price": f"{limit:f}"}
+    unlevered = reservation_for(context("linear", order=order, leverage=None)).amount
+    reserved = reservation_for(context("linear", order=order, leverage=leverage)).amount
+    fee = reservation_for(context("linear", order={**order, "reduce_only": True}, leverage=leverage)).amount
+    assert 0 <= (reserved - fee) * leverage - (unlevered - fee) < Decimal("1E-15")
 
 
 def test_rebate_is_not_counted_on():
@@ -97,7 +110,7 @@ def test_no_fill_at_the_limit_or_better_costs_more_than_was_reserved(
     fee_asset = traded.settle if kind == "inverse" else traded.quote
     fee = (traded.notional(quantity, at) * traded.taker_fee).quantize(Decimal("1E-18"))
     amounts = {"price": at, "quantity": quantity, "filled_quantity": quantity, "fee": fee, "fee_asset": fee_asset}
-    event = apply_fill(None, OrderFilled(**names, **amounts), side=side, instrument=traded, leverage=Decimal(10))
+    event = apply_fill(None, OrderFilled(**names, **amounts), side=side, instrument=traded, leverage=10)
     cash = -sum(line.amount for line in event.postings if (line.ledger, line.asset) == ("cash", reserved.asset))
     bound = sum(hold.margin for hold in event.holds)
     assert cash + bound <= reserved.amount + Decimal("2E-18"), "the fee and the margin are each rounded once"

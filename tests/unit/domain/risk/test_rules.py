@@ -40,6 +40,11 @@ def standing(equity: str = "1000", **changes: Any) -> Standing:
     return Standing(D(equity), **{**fields, **changes})
 
 
+def levered(quantity: str = "10", **changes: Any) -> RiskContext:
+    """The same at 3x, where no more is allowed."""
+    return long(quantity, **{"leverage": 3, "limits": LEVERAGED, **changes})
+
+
 SELL = {"side": "sell"}
 LEVERAGED = limited(maximum_leverage=D(3))
 USAGE = limited(maximum_margin_usage=D("0.6"))
@@ -103,8 +108,9 @@ PASSES: list[tuple[str, RiskContext]] = [
     ("buying_power", context(available={}, reserved=D(1001))),
     ("buying_power", context(available={"USDT": D(-5)}, reserved=D(1001))),
     ("buying_power", context(order={"side": "sell"}, available={"BTC": D(10)})),
-    ("leverage", long(limits=LEVERAGED, standing=standing())),
-    ("leverage", long(limits=LEVERAGED, standing=standing("10"), order=SELL)),
+    ("leverage", levered(standing=standing())),
+    ("leverage", levered(leverage=None, limits=limited(maximum_leverage=D("0.9")), standing=standing("4000"))),
+    ("leverage", levered(standing=standing("10"), order=SELL)),
     ("leverage", long(limits=UNLIMITED)),
     ("margin", long(limits=USAGE, standing=standing())),
     ("margin", context(limits=USAGE)),
@@ -196,10 +202,11 @@ FAILS: list[tuple[str, RiskContext, str, str]] = [
     ("buying_power", context(available={"USDT": D("0.99")}, reserved=D(1000)), "quantity", "needs 1 USDT"),
     ("buying_power", context(available={}), "quantity", "0 is available"),
     ("buying_power", context(order={"side": "sell"}, available={"USDT": D(9999)}), "quantity", "needs 10 BTC"),
-    ("leverage", long(limits=LEVERAGED, standing=standing("999")), "quantity", "3.003003 times, the limit is 3"),
-    ("leverage", long(limits=LEVERAGED, standing=standing("0")), "quantity", "infinitely many times"),
-    ("leverage", long(limits=LEVERAGED), "account_id", "not known"),
-    ("leverage", long("-6", limits=LEVERAGED, standing=standing("600")), "quantity", "5 times"),
+    ("leverage", levered(standing=standing("999")), "quantity", "3.003003 times, the limit is 3"),
+    ("leverage", levered(standing=standing("0")), "quantity", "infinitely many times"),
+    ("leverage", levered(), "account_id", "not known"),
+    ("leverage", levered(leverage=4, standing=standing()), "leverage", "traded at 4x, the limit is 3x"),
+    ("leverage", levered("-6", standing=standing("600")), "quantity", "5 times"),
     ("margin", long(limits=USAGE, standing=standing(margin=D("500.1"))), "quantity", "60.01 % of the equity"),
     ("margin", long(limits=USAGE), "account_id", "not known"),
     ("daily_loss", long(limits=LOSS, standing=standing("999")), "account_id", "has lost 101 since the day began"),
