@@ -30,7 +30,7 @@ from patriot.runtime.dead_letters import DeadLetter, bury
 from patriot.runtime.delivery import Verdict
 from patriot.runtime.lanes import Delivery, Lane, LaneKey, Route, Tracker, Turns, Urgency
 from patriot.store.api import RecordedEvent, Store
-from schemas.topics import LESSENS_RISK, TOPIC_OF, TOPICS, Topic
+from schemas.topics import TOPIC_OF, TOPICS, Topic
 
 BACKOFF_SECONDS = 0.05
 BACKOFF_SECONDS_MAX = 5.0
@@ -157,7 +157,7 @@ class Broker:
         needless = lane.add(delivery)
         if needless is not None:
             self._end(needless)
-        if delivery.event.type in LESSENS_RISK:
+        if delivery.lessens_risk:
             self._turns.prefer(key)
 
     def _ready(self, key: LaneKey) -> None:
@@ -179,7 +179,7 @@ class Broker:
             ended = await self._attempt(delivery)
             lane.busy = False
             if ended:
-                lane.waiting.popleft()
+                lane.end_first()
                 self._end(delivery)
                 self._next(key, lane)
             else:

@@ -73,6 +73,10 @@ class Delivery:
             return LaneKey(consumer, event.subject if self.route.newest else event.id, Urgency.SHOWING)
         return LaneKey(consumer, event.subject or event.id, Urgency.ACTING)
 
+    @property
+    def lessens_risk(self) -> bool:
+        return self.event.type in LESSENS_RISK
+
     def outdates(self, other: "Delivery") -> bool:
         """Whether the other need not be delivered once this one is."""
         if not self.topic.durable:
@@ -82,24 +86,31 @@ class Delivery:
 
 @dataclass(slots=True)
 class Lane:
-    """Deliveries in order. `busy`: a worker has the first of them."""
+    """Deliveries in order. `busy`: a worker has the first of them. `urgent`: how many of them lessen risk."""
 
     waiting: deque[Delivery] = field(default_factory=deque)
     busy: bool = False
+    urgent: int = 0
 
     @property
     def first(self) -> bool:
         """Whether it holds what must not wait for other lanes, maybe behind what comes before it."""
-        return any(delivery.event.type in LESSENS_RISK for delivery in self.waiting)
+        return self.urgent > 0
 
     def add(self, delivery: Delivery) -> Delivery | None:
         """Take the delivery in; returns the one that has become needless."""
         last = self.waiting[-1] if len(self.waiting) > self.busy else None
+        self.urgent += delivery.lessens_risk
         if last is None or not delivery.outdates(last):
             self.waiting.append(delivery)
             return None
         self.waiting[-1] = delivery
+        self.urgent -= last.lessens_risk
         return last
+
+    def end_first(self) -> None:
+        """The first of them has been delivered."""
+        self.urgent -= self.waiting.popleft().lessens_risk
 
 
 class Turns:
