@@ -59,10 +59,9 @@ async def place(command: CreateOrder, order_id: UUID, context: RequestContext) -
     await require_active(command.account_id, context)
     judged, guards = await _judged(Wanted(order_id, command), context)
     if "iceberg" in judged.event.emulated:
-        listed = await place_list(order_id, "iceberg", _slices(command), context)
-        return listed.orders[0]
-    receipt = _receipt(judged, context)
-    return await _commit([judged], receipt, guards, context)
+        parts, guards = await _members(order_id, "iceberg", _slices(command), context)
+        return await _commit(parts, _receipt(parts[0], context), guards, context)
+    return await _commit([judged], _receipt(judged, context), guards, context)
 
 
 async def place_list(
@@ -70,13 +69,20 @@ async def place_list(
 ) -> OrderListReceipt:
     """Several orders that belong together."""
     await require_active(orders[0].account_id, context)
+    found, guards = await _members(list_id, kind, orders, context)
+    receipts = tuple(_receipt(judged, context) for judged in found)
+    return await _commit(found, OrderListReceipt(list_id=list_id, kind=kind, orders=receipts), guards, context)
+
+
+async def _members(
+    list_id: UUID, kind: ListKind, orders: Sequence[CreateOrder], context: RequestContext
+) -> tuple[list[Judged], tuple[Guard, ...]]:
     first, found, guards = reserving(kind, orders), list[Judged](), tuple[Guard, ...]()
     for link, order in zip(links(list_id, kind, len(orders)), orders, strict=True):
         wanted = Wanted(member_id(list_id, link.number), order, link, link.number in first)
         judged, guards = await _judged(wanted, context)
         found.append(judged)
-    receipts = tuple(_receipt(judged, context) for judged in found)
-    return await _commit(found, OrderListReceipt(list_id=list_id, kind=kind, orders=receipts), guards, context)
+    return found, guards
 
 
 async def require_active(account_id: UUID, context: RequestContext) -> None:

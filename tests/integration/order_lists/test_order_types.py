@@ -104,6 +104,13 @@ async def test_iceberg_goes_out_in_slices_one_after_the_other():
         assert (await m.balance())["reserved"] == 0
 
 
+async def test_iceberg_asked_for_again_under_its_key_is_answered_alike():
+    async with market() as m:
+        body = m.body("buy", "0.7", price="60000", display_quantity="0.3")
+        first = await m.user.json("POST", "/orders", body, 201, idempotency_key="once")
+        assert await m.user.json("POST", "/orders", body, 201, idempotency_key="once") == first
+
+
 async def test_good_till_date_on_spot_is_kept_by_the_platform():
     async with market() as m:
         when = (m.host.runtime.clock.now() + timedelta(seconds=1)).isoformat()
