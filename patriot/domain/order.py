@@ -28,7 +28,7 @@ from uuid import UUID
 
 from patriot.domain.errors import InvalidTransition
 from patriot.domain.money import ZERO, exact, rounded
-from patriot.domain.order_states import ENDED, LIVE, TRANSITIONS
+from patriot.domain.order_states import ENDED, LIVE, TRANSITIONS, UNPROVED
 from schemas.events import (
     Filled,
     OrderAccepted,
@@ -86,7 +86,8 @@ class Order:
     """The state of one order after `version` events. `filled_value` is the sum of price x quantity of its fills.
 
     `asked_quantity` is that of its creation, `stop_price` where the stop stands now, `reference` the best price that a
-    trailing stop has followed. `busted_ids` are those of the `trade_ids` that the venue has taken back.
+    trailing stop has followed. `unproved_at` is when its sending began, or ended without an answer. `busted_ids` are
+    those of the `trade_ids` that the venue has taken back.
     """
 
     order_id: UUID
@@ -115,6 +116,7 @@ class Order:
     version: int
     created_at: datetime
     updated_at: datetime
+    unproved_at: datetime | None = None
     status: OrderStatus = "pending"
     filled_quantity: Decimal = ZERO
     filled_value: Decimal = ZERO
@@ -183,6 +185,8 @@ def fold(order: Order | None, event: OrderEvent, version: int, occurred_at: date
     if status is None:
         raise InvalidTransition(f"order {order.order_id}: {event.TYPE} is not possible while {order.status}")
     changes: _Changes = {"status": status, "version": version, "updated_at": occurred_at}
+    if status in UNPROVED and status != order.status:
+        changes["unproved_at"] = occurred_at
     if event.holds:
         asset = order.reserved.asset or event.holds[0].asset
         changes["reserved"] = Reservation(asset, order.reserved.amount + _reserved(event))

@@ -123,7 +123,7 @@ def of_query(order: Order, answer: OrderState | NotFound | Unknown, now: datetim
     match answer:
         case OrderState():
             return of_state(order, answer, "reconciliation")
-        case NotFound() if order.status in UNPROVED and now - order.updated_at > ARRIVAL_WINDOW:
+        case NotFound() if order.status in UNPROVED and now - (order.unproved_at or order.updated_at) > ARRIVAL_WINDOW:
             reason = "the venue does not know the order, and its receive window is over"
             return [report(order, "rejected", "reconciliation", code="never_arrived", reason=reason)]
         case _:

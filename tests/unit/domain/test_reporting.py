@@ -126,6 +126,15 @@ def test_query_not_found_after_the_window_is_a_rejection():
     assert (report.outcome, report.code) == ("rejected", "never_arrived")
 
 
+@pytest.mark.requirement("P9")
+def test_query_not_found_is_proof_although_somebody_keeps_asking_for_the_end():
+    order, late = submitted(), NOW + reporting.ARRIVAL_WINDOW + timedelta(seconds=1)
+    for event in request_cancel(order):
+        order = fold(order, event, order.version + 1, late)
+    (report,) = reporting.of_query(order, NotFound(), late) or []
+    assert report.code == "never_arrived"
+
+
 def test_query_not_found_never_ends_an_accepted_order():
     assert reporting.of_query(accepted(), NotFound(), NOW + timedelta(days=1)) is None
 
