@@ -65,7 +65,7 @@ async def statistics() -> StatisticPage:
     return StatisticPage(statistics=tuple(_statistic(name) for name in STATISTICS))
 
 
-@function.get("/analytics/performance", needs="portfolio:read")
+@function.get("/analytics/performance", needs="portfolio:read", report=True)
 async def own_performance(
     context: Context,
     *,
@@ -78,23 +78,20 @@ async def own_performance(
     risk_free: Rate = 0.0,
 ) -> PerformanceView:
     """All statistics, curves and tables of the caller's accounts, one account, or one strategy."""
-    accounts = await _accounts(context, context.user.user_id, account_id)
-    wanted = Wanted(accounts, since, until or context.now(), strategy, benchmark, seconds, risk_free)
-    if strategy is None or since is not None or until is not None:
-        return await _measured(context, wanted)
-    name = f"strategy:{strategy}:results:{account_id}:{benchmark}:{seconds}:{risk_free}"
     user_id = context.user.user_id
-    return await kept(
-        context,
-        name,
-        user_id,
-        PerformanceView,
-        make=lambda: _measured(context, wanted),
-        seconds=lambda _: STRATEGY_SECONDS,
-    )
+
+    async def make(context: RequestContext) -> PerformanceView:
+        accounts = await _accounts(context, user_id, account_id)
+        wanted = Wanted(accounts, since, until or context.now(), strategy, benchmark, seconds, risk_free)
+        return await _measured(context, wanted)
+
+    if strategy is None or since is not None or until is not None:
+        return await make(context)
+    name = f"strategy:{strategy}:results:{account_id}:{benchmark}:{seconds}:{risk_free}"
+    return await kept(context, name, user_id, PerformanceView, make=make, seconds=lambda _: STRATEGY_SECONDS)
 
 
-@function.get("/analytics/users/{user_id}/performance", needs="analytics:read")
+@function.get("/analytics/users/{user_id}/performance", needs="analytics:read", report=True)
 async def user_performance(
     user_id: UUID, context: Context, since: Moment | None = None, benchmark: InstrumentId | None = None
 ) -> PerformanceView:
@@ -105,7 +102,7 @@ async def user_performance(
     return await _measured(context, Wanted(accounts, since, context.now(), benchmark=benchmark))
 
 
-@function.get("/analytics/trips", needs="portfolio:read")
+@function.get("/analytics/trips", needs="portfolio:read", report=True)
 async def trips(
     context: Context, account_id: UUID | None = None, strategy: Strategy | None = None, limit: Limit = 100
 ) -> RoundTripPage:
@@ -115,7 +112,7 @@ async def trips(
     return RoundTripPage(currency=CURRENCY, trips=tuple(_trip(one) for one in reversed(found.trips[-limit:])))
 
 
-@function.get("/analytics/breakdown", needs="portfolio:read")
+@function.get("/analytics/breakdown", needs="portfolio:read", report=True)
 async def breakdown(context: Context, by: By = "symbol", account_id: UUID | None = None) -> BreakdownView:
     """The caller's round trips by what they share."""
     accounts = await _accounts(context, context.user.user_id, account_id)
@@ -123,7 +120,7 @@ async def breakdown(context: Context, by: By = "symbol", account_id: UUID | None
     return _breakdown(found.trips, by)
 
 
-@function.get("/analytics/days", needs="portfolio:read")
+@function.get("/analytics/days", needs="portfolio:read", report=True)
 async def days(context: Context, limit: Days = 30) -> DayPage:
     """The caller's performance by day, newest first."""
     rows = await context.find("performance_metrics", {"user_id": context.user.user_id}, ["-time"], limit)

@@ -104,13 +104,13 @@ async def portfolio(context: Context, currency: Currency | None = None) -> Portf
     )
 
 
-@function.get("/portfolio/lots", needs="portfolio:read")
+@function.get("/portfolio/lots", needs="portfolio:read", report=True)
 async def lots(context: Context, account_id: UUID | None = None) -> LotPage:
     """The caller's lots for tax, first in first out, and every disposal."""
     return await lots_of(context, await _account_ids(context, account_id))
 
 
-@function.get("/portfolio/flows", needs="portfolio:read")
+@function.get("/portfolio/flows", needs="portfolio:read", report=True)
 async def flows(context: Context, account_id: UUID | None = None) -> FlowPage:
     """Where the caller's money came from and went: transfers, profits, fees, funding, and what is invested."""
     return await flows_of(context, await _account_ids(context, account_id))
@@ -155,7 +155,7 @@ def _level(named: UUID, context: RequestContext) -> UUID:
 async def _held(context: RequestContext, accounts: Sequence[UUID], market: Market) -> HeldView:
     """What the rows say, kept for 30 s, or for 300 s while none of the positions has a market that tells prices."""
 
-    async def make() -> HeldView:
+    async def make(context: RequestContext) -> HeldView:
         where = {"account_id": list(accounts)}
         balances = await context.find("buying_power", where, ["account_id", "asset"])
         rows = await context.find("positions", where, ["account_id", "instrument"])

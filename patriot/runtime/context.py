@@ -41,6 +41,7 @@ from patriot.store.api import (
     Origin,
     Query,
     RecordedEvent,
+    Report,
     Row,
     StreamId,
     Ticket,
@@ -93,6 +94,7 @@ class RequestContext:
     event: CloudEvent | None = None  # the event that is being handled
     lease: LeaseCheck | None = None  # what a feed's task writes, it writes as the holder of this
     first: bool = False  # it lessens risk: what it writes goes before what others write
+    report: Report | None = None  # the answer may be some seconds old: a replica may find its rows
 
     # --- who and when ---
     @property
@@ -171,7 +173,7 @@ class RequestContext:
         self, table: str, where: Mapping[str, Any], order_by: Sequence[str] = (), limit: int = 1000
     ) -> Sequence[Mapping[str, Any]]:
         """Rows of a read model of this tenant."""
-        return await self.runtime.store.find(Query(table, self.tenant_id, where, order_by, limit))
+        return await self.runtime.store.find(Query(table, self.tenant_id, where, order_by, limit, self.report))
 
     async def account(self, account_id: UUID) -> Mapping[str, Any]:
         """The row of `user_accounts`. Raises the 404 problem."""

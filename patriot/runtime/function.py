@@ -62,8 +62,11 @@ class Function:
         self._app: FastAPI | None = None
 
     # --- declaring ---
-    def get(self, path: str, *, needs: str | None, **options: Any) -> Callable[[HandlerType], HandlerType]:
-        return self._route(self.router, "GET", path, needs, options)
+    def get(
+        self, path: str, *, needs: str | None, report: bool = False, **options: Any
+    ) -> Callable[[HandlerType], HandlerType]:
+        """`report`: its answer would be as good some seconds late, so a replica of the database may find its rows."""
+        return self._route(self.router, "GET", path, needs, options, report=report)
 
     def post(
         self, path: str, *, needs: str | None, idempotent: bool = False, first: bool = False, **options: Any
@@ -119,9 +122,10 @@ class Function:
         *,
         idempotent: bool = False,
         first: bool = False,
+        report: bool = False,
     ) -> Callable[[HandlerType], HandlerType]:
         status: int = options.get("status_code", 200)
-        guarded = {"needs": needs, "idempotent": idempotent, "first": first, "success": status}
+        guarded = {"needs": needs, "idempotent": idempotent, "first": first, "report": report, "success": status}
         secured = type("Secured", (SecuredRoute,), guarded)
 
         def register(handler: HandlerType) -> HandlerType:

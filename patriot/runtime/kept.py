@@ -2,10 +2,12 @@
 user unreachable; the time to live only bounds what is left when an event does not come.
 
 What is kept lies under a key that holds the user's generation. An answer that was worked out before an event, and is
-kept after it, therefore lands where nobody looks any more.
+kept after it, therefore lands where nobody looks any more. And what is kept was read from the primary: a replica may
+not yet have the event that made it necessary to look again.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID
 
@@ -26,7 +28,7 @@ async def kept(
     user_id: UUID,
     kind: type[Answer],
     *,
-    make: Callable[[], Awaitable[Answer]],
+    make: Callable[[RequestContext], Awaitable[Answer]],
     seconds: Callable[[Answer], float],
 ) -> Answer:
     """The answer `name` of a user: kept, or made now and kept for `seconds(answer)`."""
@@ -36,7 +38,7 @@ async def kept(
     entry = await state.get(key)
     if entry is not None:
         return kind.model_validate_json(entry.value)
-    made = await make()
+    made = await make(replace(context, report=None))
     await state.set(key, made.model_dump_json().encode(), seconds=seconds(made))
     return made
 

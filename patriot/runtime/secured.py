@@ -16,7 +16,7 @@ from patriot.runtime.admission import ADDS_RISK, OVERLOADED, Admission
 from patriot.runtime.context import IdempotencyRequest, RequestContext
 from patriot.runtime.direct import Endpoint, plain_handler
 from patriot.runtime.strict_json import StrictRequest
-from patriot.store.api import DuplicateRequest, StoreUnavailable
+from patriot.store.api import DuplicateRequest, Report, StoreUnavailable
 from patriot.telemetry.metrics import metrics
 from patriot.telemetry.tracing import step
 
@@ -33,6 +33,7 @@ class SecuredRoute(APIRoute):
     needs: str | None = None
     idempotent = False
     first = False
+    report = False
     success = 200
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -66,6 +67,7 @@ class SecuredRoute(APIRoute):
         if self.needs in ADDS_RISK:
             async with Admission.of(context.runtime).turn():
                 return await handler(request)
+        context.report = Report() if self.report else None
         return await handler(request)
 
     async def _idempotency(self, context: RequestContext, request: Request) -> None:

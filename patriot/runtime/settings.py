@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from patriot import __version__
 from patriot.runtime.sharding import Shard
+from patriot.store.replica import ReplicaPlace
 
 
 class Settings(BaseSettings):
@@ -22,6 +23,8 @@ class Settings(BaseSettings):
         Path(".patriot"), description="where the embedded database, keys and the venue's journal lie"
     )
     database_url: str | None = Field(None, description="a PostgreSQL server of your own, as owner; empty = embedded")
+    database_replica_url: str | None = Field(None, description="a streaming standby of it, which answers reports")
+    replica_lag_seconds: float = Field(10, ge=3, description="reports may be this old; an older standby is left alone")
     pool_app: int = Field(8, ge=1, description="connections of this process to the database, for tenants' reads")
     pool_system: int = Field(4, ge=1, description="and for everything else; one more writes")
     processes: int = Field(1, ge=1, description="how many such processes share the database server")
@@ -57,10 +60,10 @@ class Settings(BaseSettings):
     withdrawal_approvals: int = Field(2, ge=1, description="persons who must agree before money leaves")
     risk_seconds: float = Field(5, ge=0, description="every account's risk is measured so often; 0 = never")
     kafka: str = Field("", description="brokers that market data goes to directly; empty = through the sidecar")
+    default_leverage: int = Field(1, ge=1, le=1000, description="where none was chosen; 1 leaves the venue's own alone")
     orders_at_once: int = Field(32, ge=1, description="new orders worked on at once; others wait, cancels never do")
     replicas: int = Field(1, ge=1, description="processes of this part at most; each has its share of rates per second")
     outbox_age_seconds: float = Field(2, description="the relay takes outbox rows older than this")
-    default_leverage: int = Field(1, ge=1, le=1000, description="where none was chosen; 1 leaves the venue's own alone")
     broker_queue_max: int = Field(50_000, description="messages in memory; beyond, they wait in the outbox")
     delivery_attempts_max: int = Field(8, description="then a message goes to the dead-letter queue")
     delivery_concurrency: int = Field(32, description="deliveries at once in the embedded runtime")
@@ -68,6 +71,12 @@ class Settings(BaseSettings):
     chart_version: str = Field("", description="of the chart that starts this process, told by it; empty = no chart")
     jwt_issuer: str = "patriot"
     jwt_audience: str = "patriot-api"
+
+    @property
+    def replica(self) -> ReplicaPlace | None:
+        """What reports are read from, where there is a standby."""
+        url = self.database_replica_url
+        return ReplicaPlace(url, self.replica_lag_seconds) if url else None
 
     @property
     def venue_address(self) -> str:
@@ -90,7 +99,7 @@ class Settings(BaseSettings):
     def _is_shard(cls, text: str) -> str:
         return str(Shard.of(text))
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_replica_url")
     @classmethod
     def _is_an_address(cls, url: str | None) -> str | None:
         """Refused here, without a word of it: others would quote the part that they cannot read, perhaps a password."""

@@ -226,12 +226,23 @@ class Between:
     high: Any = None
 
 
+class Report:
+    """The reads of one report, which may be some seconds old. `seen` is how far the log goes that they have shown:
+    none of them shows less than the ones before.
+    """
+
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        self.seen: float = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A read of one table: filters (a value, a list of which any will do, `Between`), order by columns ("-" prefix =
     descending).
 
-    `tenant_id` None reads across tenants and is for system readers only.
+    `tenant_id` None reads across tenants and is for system readers only. Within a `report` a replica may answer.
     """
 
     table: str
@@ -239,6 +250,7 @@ class Query:
     where: Mapping[str, Any] = field(default_factory=dict)
     order_by: Sequence[str] = ()
     limit: int = 1000
+    report: Report | None = None
 
 
 class Store(Protocol):

@@ -4,13 +4,15 @@ ConnectionError, OSError and the driver's own errors of a lost connection leave 
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlencode, urlsplit, urlunsplit
+from uuid import UUID
 
 import asyncpg
 
 from patriot.store.api import StoreError, StoreUnavailable
+from patriot.telemetry.metrics import metrics
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -78,18 +80,33 @@ async def connect(dsn: str) -> Connection:
     return connection
 
 
-async def create_pool(dsn: str, size: int, name: str) -> Pool:
-    return await asyncpg.create_pool(
+async def create_pool(dsn: str, size: int, name: str, connect_seconds_max: float = 10) -> Pool:
+    pool = await asyncpg.create_pool(
         dsn,
         min_size=1,
         max_size=size,
-        timeout=10,
+        timeout=connect_seconds_max,
         command_timeout=_COMMAND_SECONDS_MAX,
         max_inactive_connection_lifetime=300,
         init=prepare,
         reset=_leave,
         server_settings={"application_name": f"patriot {name}"},
     )
+    metrics.store_connections(name, "open").set_function(pool.get_size)
+    metrics.store_connections(name, "idle").set_function(pool.get_idle_size)
+    return pool
+
+
+@contextlib.asynccontextmanager
+async def as_tenant(pool: Pool, tenant_id: UUID) -> AsyncIterator[Connection]:
+    """A connection of the request role whose transaction sees this tenant alone and writes nothing."""
+    async with pool.acquire() as connection:
+        # one round trip; set local is set_config(…, true), and a UUID needs no quoting
+        await connection.execute(f"begin read only; set local patriot.tenant_id = '{UUID(int=tenant_id.int)}'")
+        try:
+            yield connection  # type: ignore[misc]
+        finally:
+            await connection.execute("rollback")
 
 
 @contextlib.contextmanager
@@ -103,13 +120,13 @@ def unavailable_when_lost() -> Iterator[None]:
 
 async def refuse_unsafe(app: Pool, system: Pool, connections: int) -> None:
     """Check the roles and the number of connections. Raises StartRefused."""
-    role, bypasses = await _role(app)
+    role, bypasses = await role_of(app)
     if bypasses:
         raise StartRefused(
             f"the request role {role!r} bypasses row-level security, so tenants would see each other's rows: "
             "let requests connect as patriot_app"
         )
-    role, bypasses = await _role(system)
+    role, bypasses = await role_of(system)
     if not bypasses:
         raise StartRefused(f"the system role {role!r} is bound by row-level security: connect as patriot_system")
     free = await system.fetchval(
@@ -122,8 +139,9 @@ async def refuse_unsafe(app: Pool, system: Pool, connections: int) -> None:
         )
 
 
-async def _role(pool: Pool) -> tuple[str, bool]:
-    row = await pool.fetchrow(
+async def role_of(asked: Pool) -> tuple[str, bool]:
+    """As whom it reads, and whether row-level security does not bind that role."""
+    row = await asked.fetchrow(
         "select rolname, rolsuper or rolbypassrls as bypasses from pg_roles where rolname = current_user"
     )
     assert row is not None, "the current user has a role"

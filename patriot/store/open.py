@@ -10,6 +10,7 @@ from patriot.store.connections import Urls, urls_of
 from patriot.store.embedded import EmbeddedServer, embedded_server
 from patriot.store.migrate import migrate, require_current
 from patriot.store.postgres import PoolSizes, PostgresStore
+from patriot.store.replica import ReplicaPlace
 from patriot.store.writer import Limits
 
 
@@ -20,6 +21,7 @@ async def open_store(
     sizes: PoolSizes | None = None,
     limits: Limits | None = None,
     *,
+    replica: ReplicaPlace | None = None,
     may_change: bool = True,
 ) -> AsyncIterator[PostgresStore]:
     """A migrated store, closed at the end: on the server at `database_url`, else on an embedded one in `folder`.
@@ -31,7 +33,7 @@ async def open_store(
 
     """
     async with _urls(folder, database_url, migrate if may_change else require_current) as urls:
-        store = await PostgresStore.open(urls, sizes, limits)
+        store = await PostgresStore.open(urls, sizes, limits, replica=replica)
         try:
             yield store
         finally:

@@ -30,16 +30,17 @@ from patriot.store.connections import (
     Connection,
     Pool,
     Urls,
+    as_tenant,
     connect,
     create_pool,
     refuse_unsafe,
     unavailable_when_lost,
 )
 from patriot.store.record import recorded
+from patriot.store.replica import Replica, ReplicaPlace
 from patriot.store.select import select
 from patriot.store.tables import TABLES, Table
 from patriot.store.writer import Limits, Writer
-from patriot.telemetry.metrics import metrics
 
 _CLOSE_SECONDS_MAX = 2.0
 
@@ -65,6 +66,7 @@ class PostgresStore:
         self._app = app
         self._system = system
         self._clock = clock
+        self.replica: Replica | None = None
 
     @classmethod
     async def open(
@@ -73,20 +75,21 @@ class PostgresStore:
         sizes: PoolSizes | None = None,
         limits: Limits | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        replica: ReplicaPlace | None = None,
     ) -> Self:
         """Connect. Raises StoreUnavailable, or StartRefused where the database's settings are not safe."""
         sizes = sizes or PoolSizes()
         with unavailable_when_lost():
             app = await create_pool(urls.app, sizes.app, "app")
             system = await create_pool(urls.system, sizes.system, "system")
-            for name, pool in (("app", app), ("system", system)):
-                metrics.store_connections(name, "open").set_function(pool.get_size)
-                metrics.store_connections(name, "idle").set_function(pool.get_idle_size)
             writer = Writer(lambda: connect(urls.system), limits)
             store = cls(writer, app, system, clock)
             try:
                 await refuse_unsafe(app, system, sizes.total)
                 await writer.start()
+                if replica is not None:
+                    store.replica = Replica(replica, system, sizes.app)
+                    await store.replica.start()
             except BaseException:
                 await store.close()
                 raise
@@ -95,6 +98,8 @@ class PostgresStore:
     async def close(self) -> None:
         """Write what is queued, then close every connection."""
         await self._writer.close()
+        if self.replica is not None:
+            await self.replica.close()
         for pool in (self._app, self._system):
             with suppress(*LOST):  # a read that does not end in time, or a server that is gone
                 async with asyncio.timeout(_CLOSE_SECONDS_MAX):
@@ -153,14 +158,18 @@ class PostgresStore:
 
     async def find(self, query: Query) -> Sequence[Mapping[str, Any]]:
         table = check_query(query)
-        text, values = select(table, query)
+        return [_shown(table, dict(row)) for row in await self._rows(query, *select(table, query))]
+
+    async def _rows(self, query: Query, text: str, values: Sequence[Any]) -> Sequence[Any]:
         if query.tenant_id is None:
             with unavailable_when_lost():
-                rows = await self._system.fetch(text, *values)
-        else:
-            async with self._as_tenant(query.tenant_id) as connection:
-                rows = await connection.fetch(text, *values)
-        return [_shown(table, dict(row)) for row in rows]
+                return await self._system.fetch(text, *values)
+        if query.report is not None and self.replica is not None:
+            rows = await self.replica.fetch(query.report, query.tenant_id, text, values)
+            if rows is not None:
+                return rows
+        async with self._as_tenant(query.tenant_id) as connection:
+            return await connection.fetch(text, *values)
 
     async def guards(self, tenant_id: UUID, scopes: Sequence[str]) -> Mapping[str, GuardState]:
         keys = [guard_key(tenant_id, scope) for scope in scopes]
@@ -199,15 +208,9 @@ class PostgresStore:
 
     @asynccontextmanager
     async def _as_tenant(self, tenant_id: UUID) -> AsyncIterator[Connection]:
-        """A connection of the request role whose transaction sees this tenant alone."""
         with unavailable_when_lost():
-            async with self._app.acquire() as connection:
-                # one round trip; set local is set_config(…, true), and a UUID needs no quoting
-                await connection.execute(f"begin read only; set local patriot.tenant_id = '{UUID(int=tenant_id.int)}'")
-                try:
-                    yield connection  # type: ignore[misc]
-                finally:
-                    await connection.execute("rollback")
+            async with as_tenant(self._app, tenant_id) as connection:
+                yield connection
 
 
 def _event(row: Any) -> RecordedEvent:

@@ -26,7 +26,8 @@ class Source:
     value: int = 1
     asked: int = 0
 
-    async def __call__(self):
+    async def __call__(self, context):
+        assert context.report is None
         self.asked += 1
         return Figure(value=self.value)
 
@@ -36,6 +37,7 @@ class Kitchen:
     runtime: SimpleNamespace
     tenant_id: UUID = TENANT
     event: SimpleNamespace | None = None
+    report: object = "a report"
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ async def test_event_makes_it_forgotten_for_its_user_only(context):
 
 
 async def test_answer_that_was_made_before_the_event_is_not_kept_over_it(context):
-    async def slow():
+    async def slow(_context):
         made = Figure(value=1)
         await forget(replace(context, event=SimpleNamespace(id="e:1")), ADA)  # while it was being made
         return made
