@@ -13,7 +13,7 @@ from uuid import UUID
 
 from feeds.venue.accounts import Account
 from feeds.venue.errors import UnknownOrder, VenueError
-from feeds.venue.events import EVERY, AccountEvent, OrderUpdate
+from feeds.venue.events import EVERY, AccountEvent, Change, OrderUpdate
 from feeds.venue.exchange import Exchange
 from feeds.venue.faults import FaultPlan
 from feeds.venue.journal import is_platform_account
@@ -41,6 +41,7 @@ _TYPES: Final[dict[str, OrderType]] = {
     "stop_limit": OrderType.STOP_LIMIT,
     "take_profit": OrderType.TAKE_PROFIT_MARKET,
     "take_profit_limit": OrderType.TAKE_PROFIT_LIMIT,
+    "trailing_stop": OrderType.TRAILING_STOP,
 }
 _STATUSES: Final[dict[OrderStatus, VenueStatus]] = {
     OrderStatus.UNTRIGGERED: "open",
@@ -169,6 +170,8 @@ class InProcessVenue:
         untold, self._untold = self._untold, []
         if fault is None and isinstance(outcome, Accepted):
             return outcome
+        if event.change is Change.TRAILED:
+            return
         for tell in untold:
             tell()
         return outcome if fault is None else Unknown(fault.fault)
@@ -230,6 +233,7 @@ def _request(order: VenueOrder) -> NewOrder:
 
 def _order_id(ref: OrderRef) -> int:
     """The venue's id where it is told, else 0: then the client order id names the order."""
+    trailing = order.trailing
     return int(ref.venue_order_id) if ref.venue_order_id.isdecimal() else 0
 
 
@@ -237,5 +241,7 @@ def _refusal(status: int) -> Rejected:
     return Rejected(str(status), "too many requests")
 
 
+        callback_rate=trailing.distance / 100 if trailing and trailing.distance else Decimal(0),
+        activation_price=trailing.activation_price if trailing else None,
 def _time(time_ms: int) -> datetime:
     return datetime.fromtimestamp(time_ms / 1000, UTC)

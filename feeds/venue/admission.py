@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from feeds.venue.amounts import amount_of
+from feeds.venue.amounts import amount_of, rate_of
 from feeds.venue.errors import FilterFailure, InvalidRequest
 from feeds.venue.market import MarketState
 from feeds.venue.orders import NewOrder, Order, OrderType, TimeInForce
@@ -37,9 +37,11 @@ def _check_fields(request: NewOrder, now_ms: int) -> None:
         _require(not request.post_only, "post_only", "does not go with a market order")
     else:
         _require(request.price is not None, "price", "is needed for a limit order")
-    _require(
-        request.type.is_conditional == (request.trigger_price is not None), "trigger_price", "goes with stop types"
-    )
+    trails = request.type is OrderType.TRAILING_STOP
+    has_trigger = request.type.is_conditional and not trails
+    _require(has_trigger == (request.trigger_price is not None), "trigger_price", "goes with stop types")
+    _require(trails == (0 < request.callback_rate < 1), "callback_rate", "goes with trailing stops, between 0 and 1")
+    _require(trails or request.activation_price is None, "activation_price", "goes with trailing stops")
     if request.post_only:
         resting = request.time_in_force in {TimeInForce.GTC, TimeInForce.GTD}
         _require(resting, "time_in_force", "must be GTC or GTD for post-only")
@@ -50,8 +52,10 @@ def _check_fields(request: NewOrder, now_ms: int) -> None:
 def _check_kind(market: MarketState, request: NewOrder) -> None:
     derivative = market.instrument.is_derivative
     _require(derivative or not request.reduce_only, "reduce_only", "needs a derivative")
+    trails = request.type is OrderType.TRAILING_STOP
+    _require(derivative or not trails, "type", "trailing stops need a derivative")
     if request.close_position:
-        fits = derivative and request.type.is_conditional and request.type.is_market
+        fits = derivative and request.type.is_conditional and request.type.is_market and not trails
         _require(fits, "close_position", "needs a stop or take-profit market order of a derivative")
     if request.quote_quantity is not None:
         fits = not derivative and request.type is OrderType.MARKET and request.quantity == ZERO
@@ -70,11 +74,11 @@ def _order_of(market: MarketState, request: NewOrder, account: str, order_id: in
         type=request.type,
         time_in_force=request.time_in_force,
         quantity_units=quantity_units(market, request.quantity) if sized else 0,
-        price_units=0 if request.price is None else price_units(market, request.price, "price"),
-        trigger_units=0
-        if request.trigger_price is None
-        else price_units(market, request.trigger_price, "trigger_price"),
+        price_units=_optional_price(market, request.price, "price"),
+        trigger_units=_optional_price(market, request.trigger_price, "trigger_price"),
         trigger_by=request.trigger_by,
+        callback_rate=rate_of(request.callback_rate),
+        activation_units=_optional_price(market, request.activation_price, "activation_price"),
         expire_ms=request.expire_ms if request.time_in_force is TimeInForce.GTD else 0,
         post_only=request.post_only,
         reduce_only=request.reduce_only or request.close_position,
@@ -84,6 +88,10 @@ def _order_of(market: MarketState, request: NewOrder, account: str, order_id: in
         created_ms=now_ms,
         updated_ms=now_ms,
     )
+
+
+def _optional_price(market: MarketState, price: Decimal | None, field: str) -> int:
+    return 0 if price is None else price_units(market, price, field)
 
 
 def price_units(market: MarketState, price: Decimal, field: str) -> int:

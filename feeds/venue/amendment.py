@@ -64,7 +64,7 @@ class Amendment:
         moves = new.trigger != order.trigger_units
         self._revalue(account, market, order, new)
         if moves:
-            market.stops[order.trigger_by].add(order)
+            market.stops[order.trigger_by].add(order, 0)
 
     def _revalue(self, account: Account, market: MarketState, order: Order, new: Terms) -> None:
         """Put the new terms on the order with a reservation to match, out of the book, or raise."""
@@ -89,6 +89,8 @@ def _check(order: Order, old: Terms, new: Terms) -> None:
         raise InvalidRequest("quantity", "must be more than what is filled")
     if new.price and not old.price:
         raise InvalidRequest("price", "does not go with a market order")
+    if new.trigger and not old.trigger:
+        raise InvalidRequest("trigger_price", "does not go with this order")
     if new.trigger != old.trigger and order.status is not OrderStatus.UNTRIGGERED:
         raise InvalidRequest("trigger_price", "the order is already triggered")
 

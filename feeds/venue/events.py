@@ -23,9 +23,12 @@ from patriot.protocols.market import Market
 
 
 class Change(StrEnum):
-    """What happened to an order (Binance's execution type)."""
+    """What happened to an order (Binance's execution type). TRAILED: its stop has followed the market, which no
+    exchange tells anybody.
+    """
 
     NEW = "new"
+    TRAILED = "trailed"
     TRIGGERED = "triggered"
     TRADE = "trade"
     AMENDED = "amended"

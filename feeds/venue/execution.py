@@ -19,7 +19,7 @@ from feeds.venue.errors import (
 )
 from feeds.venue.events import Change, Events
 from feeds.venue.gate import Gate, limit_of, room_of
-from feeds.venue.market import MarketState, is_triggered
+from feeds.venue.market import MarketState, Stops, is_triggered
 from feeds.venue.orders import Order, OrderStatus, Reason, SelfTrade, TimeInForce
 from patriot.protocols.market import Trade
 
@@ -32,6 +32,8 @@ _REASONS: dict[type[VenueError], Reason] = {
 }
 NEVER = 1 << 62
 """A time in milliseconds that does not come."""
+TRAIL_TOLD_MS = 1000
+"""How often at most a stop tells that it has moved."""
 _RECORDED = (WouldTake, FokKilled, NoLiquidity)
 
 
@@ -68,7 +70,7 @@ class Execution:
             raise WouldTriggerImmediately("the trigger price is already passed")
         order.status = OrderStatus.UNTRIGGERED
         self.gate.hold(account, market, order)
-        market.stops[order.trigger_by].add(order)
+        market.stops[order.trigger_by].add(order, price)
         account.remember(order)
         self.tell(Change.NEW, order)
         if passed:
@@ -102,7 +104,7 @@ class Execution:
         if order.expire_ms:
             heappush(self._expiries, (order.expire_ms, order.id, order))
         if order.status is OrderStatus.UNTRIGGERED:
-            market.stops[order.trigger_by].add(order)
+            market.stops[order.trigger_by].add(order, 0)
         else:
             self.run(account, market, order)
 
@@ -259,9 +261,15 @@ class Execution:
             del self.moved[instrument_id]
             market = self._markets[instrument_id]
             for trigger, stops in market.stops.items():
-                price = market.price_for(trigger)
+                if price := market.price_for(trigger):
+                    self._show(stops, price)
                 while price and (order := stops.due(price)):
                     self._fire(market, order)
+
+    def _show(self, stops: Stops, price: int) -> None:
+        for order in stops.follow(price):
+            if self.now_ms - order.updated_ms >= TRAIL_TOLD_MS:
+                self.tell(Change.TRAILED, order)
 
     def _fire(self, market: MarketState, order: Order) -> None:
         account = self._clearing.accounts[order.account]

@@ -7,7 +7,8 @@ from heapq import heappop, heappush
 
 from feeds.venue.amounts import notional_factor, quantity_factor, rate_of
 from feeds.venue.book import Book
-from feeds.venue.orders import Order, OrderStatus, Trigger
+from feeds.venue.orders import Order, OrderStatus, OrderType, Trigger
+from feeds.venue.trailing import Trails, is_past_activation
 from feeds.venue.waiting import Waiting
 from patriot.domain.instrument import Instrument
 from patriot.domain.money import ZERO
@@ -26,19 +27,27 @@ class Stops:
     def __init__(self) -> None:
         self._rising: list[tuple[int, int, int, Order]] = []
         self._falling: list[tuple[int, int, int, Order]] = []
+        self._trails = Trails()
 
-    def add(self, order: Order) -> None:
-        if fires_rising(order):
+    def add(self, order: Order, price: int) -> None:
+        """Let an order wait; `price` is that of now, 0 where none is known yet."""
+        if order.type is OrderType.TRAILING_STOP:
+            self._trails.add(order, price)
+        elif fires_rising(order):
             heappush(self._rising, (order.trigger_units, order.id, order.version, order))
         else:
             heappush(self._falling, (-order.trigger_units, order.id, order.version, order))
 
     def __bool__(self) -> bool:
-        return bool(self._rising or self._falling)
+        return bool(self._rising or self._falling or self._trails)
+
+    def follow(self, price: int) -> list[Order]:
+        """Show a price to those that trail; return those that it has moved."""
+        return self._trails.follow(price)
 
     def due(self, price: int) -> Order | None:
-        """Take out the next order that fires at `price`."""
-        return _pop_due(self._rising, price) or _pop_due(self._falling, -price)
+        """Take out the next order that fires at `price`, which those that trail have seen."""
+        return _pop_due(self._rising, price) or _pop_due(self._falling, -price) or self._trails.due(price)
 
 
 def fires_rising(order: Order) -> bool:
@@ -47,6 +56,9 @@ def fires_rising(order: Order) -> bool:
 
 
 def is_triggered(order: Order, price: int) -> bool:
+    """Whether the price is where the order fires; for one that trails: where it would have begun to."""
+    if order.type is OrderType.TRAILING_STOP:
+        return is_past_activation(order, price)
     return price >= order.trigger_units if fires_rising(order) else price <= order.trigger_units
 
 

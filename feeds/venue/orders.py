@@ -26,7 +26,9 @@ class Side(StrEnum):
 
 
 class OrderType(StrEnum):
-    """Stop: buy when the price rises to the trigger, sell when it falls to it. Take-profit: the other way round."""
+    """Stop: buy when the price rises to the trigger, sell when it falls to it. Take-profit: the other way round.
+    Trailing stop: a stop whose trigger follows the best price (`feeds.venue.trailing`).
+    """
 
     LIMIT = "limit"
     MARKET = "market"
@@ -34,6 +36,7 @@ class OrderType(StrEnum):
     STOP_MARKET = "stop_market"
     TAKE_PROFIT_LIMIT = "take_profit_limit"
     TAKE_PROFIT_MARKET = "take_profit_market"
+    TRAILING_STOP = "trailing_stop"
 
     @property
     def is_conditional(self) -> bool:
@@ -42,11 +45,14 @@ class OrderType(StrEnum):
     @property
     def is_market(self) -> bool:
         """True where it executes at any price once it is live."""
-        return self in {OrderType.MARKET, OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET}
+        return self in _AT_MARKET
 
     @property
     def is_stop(self) -> bool:
-        return self in {OrderType.STOP_LIMIT, OrderType.STOP_MARKET}
+        return self in {OrderType.STOP_LIMIT, OrderType.STOP_MARKET, OrderType.TRAILING_STOP}
+
+
+_AT_MARKET = frozenset({OrderType.MARKET, OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET, OrderType.TRAILING_STOP})
 
 
 class TimeInForce(StrEnum):
@@ -116,7 +122,8 @@ class NewOrder:
 
     `client_order_id` may be empty: the venue then makes one. `record_failure` True records a post-only or
     fill-or-kill order that cannot stand as EXPIRED (Bybit, Binance spot FOK) where False raises (Binance GTX).
-    `trigger_checked` False accepts a stop whose trigger is already passed; it fires at once.
+    `trigger_checked` False accepts a stop whose trigger is already passed; it fires at once. A trailing stop has a
+    `callback_rate` (0.01: one per cent behind the best price), and trails from `activation_price` on, or at once.
     """
 
     instrument_id: str
@@ -127,6 +134,8 @@ class NewOrder:
     quote_quantity: Decimal | None = None
     trigger_price: Decimal | None = None
     trigger_by: Trigger = Trigger.LAST
+    callback_rate: Decimal = ZERO
+    activation_price: Decimal | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
     expire_ms: int = 0
     post_only: bool = False
@@ -145,7 +154,8 @@ class Order:
     Queries return the living object: read it at once or copy it. Updates for listeners carry a copy.
     `price_units` is 0 for market types. `filled_amount` is the cumulative notional, `fee_amount` the cumulative fee
     in `fee_asset`. `locked_amount` is what the order holds of a spot balance. `ticket` is its place in the book, 0
-    while it is not resting.
+    while it is not resting. `callback_rate` counts 10^-12; `best_units` is the best price that a trailing stop has seen
+    since it trails, 0 before.
     """
 
     id: int
@@ -159,6 +169,9 @@ class Order:
     price_units: int = 0
     trigger_units: int = 0
     trigger_by: Trigger = Trigger.LAST
+    callback_rate: int = 0
+    activation_units: int = 0
+    best_units: int = 0
     expire_ms: int = 0
     post_only: bool = False
     reduce_only: bool = False

@@ -8,6 +8,9 @@
 
 Conditional members of an order list are always held by the platform: so one cancels the other exactly once, in one
 commit, and the size of an exit follows the fills of its entry.
+
+Bybit trails too, but its trailing stop is a setting of a whole position (/v5/position/trading-stop), not an order: it
+has no quantity, no name of ours to ask for and no end of its own to prove. So the platform keeps those of Bybit.
 """
 
 from collections.abc import Mapping
@@ -25,7 +28,7 @@ Native = Literal["stop", "stop_market", "trailing", "expiry", "iceberg"]
 
 NATIVE: Final[Mapping[tuple[str, str], frozenset[Native]]] = {
     ("BINANCE", "spot"): frozenset({"stop", "stop_market"}),
-    ("BINANCE", "linear"): frozenset({"stop", "stop_market", "expiry"}),
+    ("BINANCE", "linear"): frozenset({"stop", "stop_market", "trailing", "expiry"}),
     ("BYBIT", "spot"): frozenset({"stop", "stop_market"}),
     ("BYBIT", "linear"): frozenset({"stop", "stop_market"}),
     ("COINBASE", "spot"): frozenset({"stop", "expiry"}),
@@ -41,7 +44,9 @@ BECOMES: Final[Mapping[OrderType, OrderType]] = {
 }
 """What a conditional order is once it has been triggered."""
 
-TRAILING_RANGE: Final[Mapping[tuple[str, str], tuple[Decimal, Decimal, Decimal]]] = {}
+TRAILING_RANGE: Final[Mapping[tuple[str, str], tuple[Decimal, Decimal, Decimal]]] = {
+    ("BINANCE", "linear"): (Decimal("0.1"), Decimal(10), Decimal("0.1")),
+}
 """The percentages that a venue's own trailing stop takes: lowest, highest, step."""
 
 
@@ -71,6 +76,8 @@ def _follows(command: CreateOrder, instrument: Instrument) -> bool:
     if trailing is None or taken is None or trailing.rule != "percent" or command.stop_price is not None:
         return False
     lowest, highest, step = taken
+    if trailing.activation_price is not None and trailing.activation_price % instrument.tick_size:
+        return False
     return trailing.distance is not None and lowest <= trailing.distance <= highest and not trailing.distance % step
 
 

@@ -293,7 +293,7 @@ class CcxtAdapter:
 def _is_settled(order: VenueOrder, state: OrderState) -> bool:
     """Whether a new order is told to the last fill, and is over or may rest."""
     at_once = order.order_type == "market" or order.time_in_force in {"IOC", "FOK"}
-    may_rest = order.order_type in CONDITIONAL or not at_once
+    may_rest = order.order_type in CONDITIONAL or order.trailing is not None or not at_once
     return is_whole(state) and (state.status != "open" or may_rest)
 
 
@@ -310,7 +310,8 @@ def _readable(ref: OrderRef, answer: Structure) -> OrderState | None:
 
 def _inexact(exchange: Any, order: VenueOrder) -> str:
     price = None if order.order_type in AT_MARKET else order.price
-    return _imprecise(exchange, symbol_of(order), order.quantity, price, order.stop_price)
+    activation = order.trailing.activation_price if order.trailing else None
+    return _imprecise(exchange, symbol_of(order), order.quantity, price, order.stop_price, activation)
 
 
 def _imprecise(exchange: Any, symbol: str, quantity: Decimal, *prices: Decimal | None) -> str:

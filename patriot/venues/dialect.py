@@ -19,7 +19,7 @@ from patriot.venues.reading import Structure, balances
 from schemas.types import Side
 
 CONDITIONAL = frozenset({"stop", "stop_limit", "take_profit", "take_profit_limit"})
-AT_MARKET = frozenset({"market", "stop", "take_profit"})
+AT_MARKET = frozenset({"market", "stop", "take_profit", "trailing_stop"})
 RECEIVE_WINDOW_MS = 5000
 OPTIONS = {"adjustForTimeDifference": True, "recvWindow": RECEIVE_WINDOW_MS}
 HISTORY = 500
@@ -41,7 +41,8 @@ class Dialect:
 
     `streams` are the private connections of an account, each named by the market types that it tells about, joined by
     "+". `wallets` are the market types that have a wallet of their own; `acknowledges` says that an answer to a command
-    only means "taken", so its effect has to be asked for. `budgets` and `weights` are by market type.
+    only means "taken", so its effect has to be asked for. `trails` are the market types with trailing stops.
+    `budgets` and `weights` are by market type.
     """
 
     venue: ClassVar[str]
@@ -50,6 +51,8 @@ class Dialect:
     streams: ClassVar[tuple[str, ...]]
     wallets: ClassVar[tuple[str, ...]]
     acknowledges: ClassVar[bool] = False
+    trails: ClassVar[frozenset[str]] = frozenset()
+    leverage_is_so: ClassVar[str] = ""  # the code that refuses a leverage for being so already
     budgets: ClassVar[Mapping[str, Budget]]
     weights: ClassVar[Mapping[str, Mapping[Step, float]]]
 
@@ -77,6 +80,8 @@ class Dialect:
     # --- orders ---
     def obstacle(self, order: VenueOrder) -> str:
         """Why this order cannot be expressed here; empty where it can."""
+        if order.trailing is not None and kind_of(order.instrument) not in self.trails:
+            return f"{self.venue} has no trailing stops there"
         if order.order_type in AT_MARKET and order.time_in_force in {"FOK", "GTD"}:
             return f"a {order.order_type} order cannot be {order.time_in_force}"
         if order.post_only and order.order_type in AT_MARKET:

@@ -190,9 +190,25 @@ def test_trailing_stop_fires_once(trader: Trader, trail: str) -> None:
         assert events.index("triggered") < events.index("routed")
 
 
+def test_trailing_stop_is_native_at_binance_futures(platform: Installation, trader: Trader) -> None:
+    order = trader.order("sell", "0.01", "--trail", "0.1%")
+    if trader.instrument != "BINANCE:BTC/USDT:USDT":
+        assert (order["status"], order["emulated"]) == ("pending", ["trigger"])
+        assert trader.cancel(order)["status"] == "cancelled"
+        return
+    assert (order["status"], order["emulated"]) == ("accepted", [])
+    somebody = Trader(platform.folder, trader.instrument, "somebody")
+    somebody.order("sell", "16", trader.price("0.997"), "--time-in-force", "IOC")  # through the bids, far enough
+    trader.until(order, "filled")
+    assert trader.events(order)[:4] == ["created", "routed", "submit_started", "accepted"]
+    assert "triggered" not in trader.events(order)
+
+
 def test_trailing_stop_waits_for_its_activation(trader: Trader) -> None:
     order = trader.order("sell", "0.01", "--trail", "1%", "--activation-price", trader.price("1.2"))
-    assert trader.status(order) in {"pending", "accepted"}
+    native = trader.instrument == "BINANCE:BTC/USDT:USDT"
+    assert order["status"] == ("accepted" if native else "pending")
+    assert trader.cancel(order)["status"] == "cancelled"
 
 
 def test_iceberg(trader: Trader) -> None:

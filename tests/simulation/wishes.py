@@ -10,6 +10,8 @@ from tests.support.host import PERPETUAL, SPOT
 Wish = tuple[str, dict[str, Any]]  # path and body of a POST
 
 RARE = 0.15
+_OFFSET_NEAR, _OFFSET_FAR = {"rule": "offset", "distance": "5"}, {"rule": "offset", "distance": "25"}
+_PERCENT = {"rule": "percent", "distance": "0.1"}
 
 
 def wish(rng: random.Random, middle: Decimal, account_id: str) -> Wish:
@@ -38,8 +40,8 @@ def _stop(rng: random.Random, middle: Decimal, account_id: str) -> Wish:
 
 
 def _trailing(rng: random.Random, _: Decimal, account_id: str) -> Wish:
-    """Held by the platform."""
-    trailing = {"rule": "offset", "distance": rng.choice(("5", "25"))}
+    """Held by the platform, or at the venue, which trails by percent."""
+    trailing = rng.choice((_OFFSET_NEAR, _OFFSET_FAR, _PERCENT))
     return "/orders", {**_order(rng, account_id, PERPETUAL), "order_type": "trailing_stop", "trailing": trailing}
 
 

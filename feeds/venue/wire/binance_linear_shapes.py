@@ -3,10 +3,12 @@
 A conditional order is an *algo order* until its trigger fires; then it is also an order. Both have the same number.
 """
 
+from decimal import Decimal
+
 from feeds.venue.accounts import Balance, Margin, PositionView
-from feeds.venue.amounts import decimal_amount
+from feeds.venue.amounts import RATE_ONE, decimal_amount
 from feeds.venue.events import AccountUpdate, Change, OrderUpdate
-from feeds.venue.orders import Fill, Order, OrderStatus, Trigger
+from feeds.venue.orders import Fill, Order, OrderStatus, OrderType, Trigger
 from feeds.venue.wire.binance_orders import live_type_name, status_name, time_name, type_name
 from feeds.venue.wire.binance_scale import Scale, amount
 from patriot.domain.money import ZERO
@@ -42,9 +44,21 @@ def _average(order: Order) -> str:
     return f"{order.average_price:.{max(2, order.instrument.price_decimals)}f}"
 
 
+def _callback_percent(order: Order) -> str:
+    return format((Decimal(order.callback_rate * 100) / RATE_ONE).normalize(), "f")
+
+
+def _trail(order: Order, scale: Scale, rate_name: str) -> Shape:
+    """What only trailing stops have; their trigger price is 0."""
+    if order.type is not OrderType.TRAILING_STOP:
+        return {}
+    return {"activatePrice": scale.price(order.activation_units), rate_name: _callback_percent(order)}
+
+
 def order_shape(order: Order, scale: Scale) -> Shape:
     """A live order, in answers to new orders, cancels, amendments and queries alike."""
     return {
+        **_trail(order, scale, "priceRate"),
         "orderId": order.id,
         "symbol": order.instrument.native_symbol,
         "status": status_name(order),
@@ -82,6 +96,7 @@ def algo_status(order: Order) -> str:
 def algo_shape(order: Order, scale: Scale) -> Shape:
     """A conditional order."""
     return {
+        **_trail(order, scale, "callbackRate"),
         "algoId": order.id,
         "clientAlgoId": order.client_order_id,
         "algoType": "CONDITIONAL",
@@ -250,8 +265,8 @@ def order_trade_update(update: OrderUpdate, scale: Scale) -> Shape:
             "ot": type_name(order),
             "ps": "BOTH",
             "cp": order.close_position,
-            "AP": "0",
-            "cr": "0",
+            "AP": scale.price(order.activation_units) if order.activation_units else "0",
+            "cr": _callback_percent(order),
             "pP": False,
             "si": 0,
             "ss": 0,

@@ -24,6 +24,7 @@ ALGO_TYPES = {
     "STOP_MARKET": OrderType.STOP_MARKET,
     "TAKE_PROFIT": OrderType.TAKE_PROFIT_LIMIT,
     "TAKE_PROFIT_MARKET": OrderType.TAKE_PROFIT_MARKET,
+    "TRAILING_STOP_MARKET": OrderType.TRAILING_STOP,
 }
 _SPOT_NAMES = {kind: name for name, kind in reversed(SPOT_TYPES.items())}
 _LINEAR_NAMES = {kind: name for name, kind in (LINEAR_TYPES | ALGO_TYPES).items()}
@@ -46,6 +47,8 @@ INVALID_TYPE = (-1116, "Invalid orderType.")
 INVALID_SIDE = (-1117, "Invalid side.")
 INVALID_TIME = (-1115, "Invalid timeInForce.")
 INVALID_SELF_TRADE = (-5039, "Invalid self trade prevention mode")
+INVALID_CALLBACK_RATE = (-2007, "Invalid callBack rate.")
+CALLBACK_PERCENT_MIN, CALLBACK_PERCENT_MAX, CALLBACK_PERCENT_STEP = Decimal("0.1"), Decimal(10), Decimal("0.1")
 NOT_HERE = (-4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.")
 
 
@@ -96,7 +99,9 @@ def linear_order(instrument: Instrument, params: Params, names: Names = REST) ->
     order_type = params.choice(names.type, types, INVALID_TYPE)
     time_name = params.text("timeInForce", "" if order_type is OrderType.LIMIT else "GTC")
     time = params.choice("timeInForce", LINEAR_TIMES, INVALID_TIME, time_name)
-    close = params.flag("closePosition")
+    close, trails = params.flag("closePosition"), order_type is OrderType.TRAILING_STOP
+    if close and trails:
+        raise BinanceError(-4136, f"Target strategy invalid for orderType {params.text(names.type)},closePosition true")
     return NewOrder(
         instrument_id=instrument.id,
         side=params.choice("side", SIDES, INVALID_SIDE),
@@ -105,6 +110,8 @@ def linear_order(instrument: Instrument, params: Params, names: Names = REST) ->
         price=_price(instrument, params, order_type),
         trigger_price=_trigger(instrument, params, order_type, names.trigger),
         trigger_by=params.choice("workingType", WORKING_TYPES, (-1130, "Invalid workingType."), "CONTRACT_PRICE"),
+        callback_rate=_callback_rate(params) if trails else ZERO,
+        activation_price=_activation(instrument, params) if trails else None,
         time_in_force=time,
         expire_ms=params.integer("goodTillDate") if time is TimeInForce.GTD else 0,
         post_only=time_name == "GTX",
@@ -163,11 +170,24 @@ def _price(instrument: Instrument, params: Params, order_type: OrderType) -> Dec
 
 
 def _trigger(instrument: Instrument, params: Params, order_type: OrderType, name: str) -> Decimal | None:
-    if order_type.is_conditional:
+    if order_type.is_conditional and order_type is not OrderType.TRAILING_STOP:
         return check_amount(instrument, params, name)
     if params.has(name):
         raise BinanceError(-1106, f"Parameter '{name}' sent when not required.")
     return None
+
+
+def _callback_rate(params: Params) -> Decimal:
+    percent = params.decimal("callbackRate")
+    if percent is None:
+        raise missing("callbackRate")
+    if not CALLBACK_PERCENT_MIN <= percent <= CALLBACK_PERCENT_MAX or percent % CALLBACK_PERCENT_STEP:
+        raise BinanceError(*INVALID_CALLBACK_RATE)
+    return percent / 100
+
+
+def _activation(instrument: Instrument, params: Params) -> Decimal | None:
+    return check_amount(instrument, params, "activatePrice") if params.has("activatePrice") else None
 
 
 def _self_trade(params: Params) -> SelfTrade:

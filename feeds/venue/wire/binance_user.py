@@ -47,6 +47,8 @@ def _order(segment: Segment, event: OrderUpdate) -> list[Shape]:
     scale = segment.scale(event.order.instrument)
     if segment.kind == "spot":
         return [spot.execution_report(event, scale)]
+    if event.change is Change.TRAILED:
+        return []
     order = event.order
     found: list[Shape] = []
     if order.type.is_conditional and (is_waiting(order) or event.change is Change.TRIGGERED or not order.is_open):

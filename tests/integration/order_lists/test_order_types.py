@@ -20,10 +20,52 @@ async def test_native_stop_rests_at_the_venue_and_fires_there():
         assert "triggered" not in await m.types(order)
 
 
+async def test_native_trailing_stop_follows_and_fires_at_the_venue_alone():
+    async with market() as m:
+        await m.order("buy", "1")
+        trailing = {"rule": "percent", "distance": "1.5"}
+        order = await m.order("sell", "1", order_type="trailing_stop", trailing=trailing, reduce_only=True)
+        assert order["emulated"] == []
+        assert (await m.show(order))["status"] == "accepted"
+        assert len(m.venue_orders()) == 1
+        for price in ("61000", "62000", "61500", "61071"):
+            await m.move(price)
+        assert (await m.show(order))["status"] == "accepted"
+        await m.move("61070")
+        assert await m.types(order) == ["created", "routed", "submit_started", "accepted", "filled"]
+        assert await m.position() == "0"
+
+
+async def test_native_trailing_stop_waits_for_its_activation_price_and_is_cancelled_at_the_venue():
+    async with market() as m:
+        before = await m.balance()
+        trailing = {"rule": "percent", "distance": "1", "activation_price": "61000"}
+        order = await m.order("sell", "1", order_type="trailing_stop", trailing=trailing)
+        await m.move("60900")
+        await m.move("60200")
+        assert (await m.show(order))["status"] == "accepted"
+        await m.user.json("DELETE", f"/orders/{order['order_id']}")
+        await m.settle()
+        assert (await m.show(order))["status"] == "cancelled"
+        assert await m.balance() == before
+        await m.move("61000")
+        await m.move("58000")
+        assert (await m.types(order))[-1] == "cancelled"
+
+
+async def test_native_trailing_stop_whose_activation_is_passed_is_refused_with_the_venues_word():
+    async with market() as m:
+        trailing = {"rule": "percent", "distance": "1", "activation_price": "59000"}
+        order = await m.order("sell", "1", order_type="trailing_stop", trailing=trailing)
+        shown = await m.show(order)
+        assert (shown["status"], (await m.balance())["reserved"]) == ("rejected", 0)
+        assert not m.venue_orders()
+
+
 @pytest.mark.parametrize(
     ("trailing", "moves", "stop"),
     [
-        ({"rule": "percent", "distance": "1.5"}, ("61000", "62000", "61500"), "61070"),
+        ({"rule": "percent", "distance": "1.55"}, ("61000", "62000", "61500"), "61039"),
         ({"rule": "offset", "distance": "500"}, ("61000", "61000.1", "60600"), "60500.1"),
         ({"rule": "step", "distance": "500", "step": "250"}, ("61100", "60700"), "60500"),
         ({"rule": "break_even", "distance": "1000", "entry_price": "60000"}, ("61000", "60500"), "60000"),
@@ -77,7 +119,7 @@ async def test_trailing_stop_waits_for_its_activation_price():
 async def test_a_held_order_is_cancelled_without_the_venue_and_gives_back_what_it_held():
     async with market() as m:
         before = await m.balance()
-        order = await m.order("sell", "1", order_type="trailing_stop", trailing={"rule": "percent", "distance": "1"})
+        order = await m.order("sell", "1", order_type="trailing_stop", trailing={"rule": "offset", "distance": "600"})
         assert (await m.balance())["reserved"] > before["reserved"]
         await m.user.json("DELETE", f"/orders/{order['order_id']}")
         await m.settle()

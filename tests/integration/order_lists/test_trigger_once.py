@@ -18,7 +18,7 @@ from tests.support.host import PERPETUAL, TENANT, running_host
 
 pytestmark = pytest.mark.requirement("P9", "A5")
 
-TRAIL = {"order_type": "trailing_stop", "trailing": {"rule": "percent", "distance": "1"}}
+TRAIL = {"order_type": "trailing_stop", "trailing": {"rule": "offset", "distance": "620"}}
 
 
 async def stale_desk(m: Market, epoch: int) -> app.Desk:

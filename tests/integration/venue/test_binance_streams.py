@@ -314,6 +314,39 @@ async def test_a_triggered_stop_becomes_an_order(world: World):
     assert (algo["algoStatus"], algo["actualOrderId"]) == ("FINISHED", str(made["algoId"]))
 
 
+@pytest.mark.requirement("P9")
+async def test_a_trailing_stop_is_told_in_the_exchanges_own_form(world: World):
+    """Nobody is told that it follows; what it becomes carries its activation price and its rate."""
+    key = (await call(world, "POST", "/fapi/v1/listenKey"))["listenKey"]
+    await call(world, "POST", "/fapi/v1/order", symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.01")
+    last = Decimal(world.exchange.ticker(f"BINANCE:{LINEAR}").last) / 10**2
+    async with connect(f"ws://127.0.0.1:{world.port}/private/ws/{key}") as client:
+        made = await call(
+            world, "POST", "/fapi/v1/algoOrder", algoType="CONDITIONAL", symbol="BTCUSDT", side="SELL",
+            type="TRAILING_STOP_MARKET", quantity="0.01", callbackRate="0.1", activatePrice=f"{last * 2:.1f}",
+        )  # fmt: skip
+        rate, activation = made["callbackRate"], Decimal(made["activatePrice"])
+        assert (made["orderType"], rate, activation, Decimal(made["triggerPrice"])) == (
+            "TRAILING_STOP_MARKET", "0.1", round(last * 2, 1), 0,
+        )  # fmt: skip
+        waiting = (await wait_for(client, "ALGO_UPDATE"))["o"]
+        assert (waiting["o"], waiting["X"], waiting["aid"]) == ("TRAILING_STOP_MARKET", "NEW", made["algoId"])
+        world.exchange.create(world.exchange.account("taker"), sale(Decimal("0.1")))
+        await call(world, "DELETE", "/fapi/v1/algoOrder", algoId=made["algoId"])
+        assert (await wait_for(client, "ALGO_UPDATE"))["o"]["X"] == "CANCELED"
+        again = await call(
+            world, "POST", "/fapi/v1/algoOrder", algoType="CONDITIONAL", symbol="BTCUSDT", side="SELL",
+            type="TRAILING_STOP_MARKET", quantity="0.01", callbackRate="0.1",
+        )  # fmt: skip
+        world.exchange.create(world.exchange.account("taker"), sale(Decimal("3.2")))
+        update = (await wait_for(client, "ORDER_TRADE_UPDATE"))["o"]
+        assert (update["o"], update["ot"], update["AP"], update["cr"], update["i"]) == (
+            "MARKET", "TRAILING_STOP_MARKET", "0", "0.1", again["algoId"],
+        )  # fmt: skip
+    order = await call(world, "GET", "/fapi/v1/order", symbol="BTCUSDT", orderId=again["algoId"])
+    assert (order["status"], order["origType"], order["priceRate"]) == ("FILLED", "TRAILING_STOP_MARKET", "0.1")
+
+
 def sale(quantity: Decimal) -> NewOrder:
     return NewOrder(instrument_id=f"BINANCE:{LINEAR}", side=Side.SELL, type=OrderType.MARKET, quantity=quantity)
 

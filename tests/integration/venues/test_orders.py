@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from patriot.domain.venue import Accepted, NotFound, OrderRef, OrderState, Rejected, VenueOrder
+from schemas.types import Trailing
 from tests.integration.venues.world import ACCOUNTS, LINEAR, MARKETS, SPOT, World, order, world
 
 QUANTITY = Decimal("0.002")
@@ -199,6 +200,71 @@ async def test_conditional_order_fires_when_the_price_gets_there(
     assert isinstance(state, OrderState)
     assert (state.status, state.side, state.filled_quantity) == ("filled", side, QUANTITY)
     assert [one.quantity for one in state.executions] == [QUANTITY]
+
+
+@pytest.mark.requirement("P9")
+async def test_trailing_stop_rests_at_binance_fires_there_and_comes_back_with_its_executions(fresh: World):
+    changes = {"order_type": "trailing_stop", "price": None, "side": "sell"}
+    held = new_order("BINANCE", LINEAR, order_type="market", price=None)[0]
+    assert isinstance(await fresh.adapter.create(held), Accepted)
+    fresh.requests.clear()
+    trailing = Trailing(distance=Decimal("0.1"))
+    made, ref = new_order("BINANCE", LINEAR, **changes, trailing=trailing, reduce_only=True)
+    state = await placed(fresh, made)
+    assert (state.status, state.price, state.stop_price) == ("open", None, None)
+    fresh.take(made.instrument, "buy", "2.5")
+    asked = await fresh.adapter.query(ref)
+    assert isinstance(asked, OrderState)
+    assert replace(asked, time=None) == replace(state, time=None), "that it follows is nobody's news"
+    fresh.fall(made.instrument, 59_942)  # 0.1 % below 60,003, which was the highest
+    done = await fresh.adapter.query(ref)
+    assert isinstance(done, OrderState)
+    assert (done.status, done.filled_quantity) == ("filled", QUANTITY)
+    assert sum(one.quantity for one in done.executions) == QUANTITY
+
+
+@pytest.mark.requirement("P9")
+async def test_trailing_stop_at_binance_is_cancelled_and_never_changed(living: World):
+    trailing = Trailing(distance=Decimal("1.5"), activation_price=Decimal(70_000))
+    made, ref = new_order("BINANCE", LINEAR, order_type="trailing_stop", price=None, side="sell", trailing=trailing)
+    state = await placed(living, made)
+    listed = await living.adapter.open_orders(made.account_id)
+    assert isinstance(listed, list)
+    assert [one.ref for one in listed if one.ref.client_order_id == ref.client_order_id] == [state.ref]
+    assert isinstance(await living.adapter.modify(ref, Decimal("0.001"), None, "sell"), Rejected)
+    cancelled = await living.adapter.cancel(ref)
+    assert isinstance(cancelled, Accepted)
+    assert cancelled.state is not None
+    assert (cancelled.state.status, cancelled.state.filled_quantity) == ("cancelled", 0)
+
+
+@pytest.mark.requirement("P9")
+@pytest.mark.parametrize(
+    ("trailing", "code"),
+    [
+        ({"distance": Decimal("0.05")}, "-2007"),
+        ({"distance": Decimal("10.5")}, "-2007"),
+        ({"distance": Decimal(1), "activation_price": Decimal(50_000)}, "-2021"),
+    ],
+    ids=str,
+)
+async def test_trailing_stop_that_binance_does_not_take_is_rejected_with_its_code(
+    living: World, trailing: dict[str, Decimal], code: str
+):
+    changes = {"order_type": "trailing_stop", "price": None, "side": "sell", "trailing": Trailing(**trailing)}
+    made, ref = new_order("BINANCE", LINEAR, **changes)
+    outcome = await living.adapter.create(made)
+    assert isinstance(outcome, Rejected)
+    assert outcome.code == code
+    assert await living.adapter.query(ref) == NotFound()
+
+
+@pytest.mark.parametrize(("venue", "symbol"), [one for one in MARKETS if one != ("BINANCE", LINEAR)])
+async def test_trailing_stop_is_never_sent_where_there_is_none(living: World, venue: str, symbol: str):
+    changes = {"order_type": "trailing_stop", "price": None, "trailing": Trailing(distance=Decimal(1))}
+    outcome = await living.adapter.create(new_order(venue, symbol, **changes)[0])
+    assert isinstance(outcome, Rejected)
+    assert (outcome.code, living.creations) == ("not_supported", 0)
 
 
 @in_every_market

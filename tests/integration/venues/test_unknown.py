@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from feeds.venue.faults import Fault, Rule
 from patriot.domain.venue import Accepted, NotFound, OrderRef, OrderState, Rejected, Unknown, VenueOrder
+from schemas.types import Trailing
 from tests.integration.venues.world import ACCOUNTS, LINEAR, MARKETS, SHORT_SECONDS, SPOT, World, order, world
 
 LOST = {
@@ -29,6 +30,9 @@ AT_THE_VENUE: dict[str, dict[str, Any]] = {
     "open": {},
     "filled": {"price": Decimal(60_005), "time_in_force": "IOC"},
 }
+TRAILING: dict[str, Any] = {
+    "order_type": "trailing_stop", "price": None, "side": "sell", "trailing": Trailing(distance=Decimal("0.1")),
+}  # fmt: skip
 SILENCE_SECONDS = 2.0
 BREAKER_SECONDS = 60.0
 TIMED_OUT_RUNS = 20
@@ -94,6 +98,31 @@ async def test_order_without_an_answer_is_unknown_until_the_venue_is_asked(
         assert answer == NotFound()
     assert living.creations == 1
     assert living.named(ref.instrument, ref.client_order_id) == (0 if answer == NotFound() else 1)
+
+
+@pytest.mark.requirement("P9")
+@lost_each_way
+async def test_trailing_stop_without_an_answer_is_found_where_it_waits(living: World, fault: Fault, *, runs: bool):
+    sent, ref = new_order("BINANCE", LINEAR, **TRAILING)
+    living.plan.add(Rule(fault, "create"))
+    assert isinstance(await living.adapter.create(sent), Unknown)
+    answer = await ask_both(living, ref)
+    if runs:
+        check(answer, "open")
+    else:
+        assert answer == NotFound()
+    assert (living.creations, living.named(ref.instrument, ref.client_order_id)) == (1, int(runs))
+
+
+@pytest.mark.requirement("P9")
+async def test_trailing_stop_without_an_answer_that_has_fired_meanwhile_comes_back_with_its_executions():
+    async with world(SHORT_SECONDS) as living:
+        sent, ref = new_order("BINANCE", LINEAR, **TRAILING)
+        living.plan.add(Rule(Fault.DISCONNECT_AFTER, "create"))
+        assert isinstance(await living.adapter.create(sent), Unknown)
+        living.fall(sent.instrument, 59_900)
+        check(await ask_both(living, ref), "filled")
+        assert (living.creations, living.named(ref.instrument, ref.client_order_id)) == (1, 1)
 
 
 @in_every_market

@@ -117,10 +117,24 @@ class World:
 
     def take(self, instrument: str, side: str, quantity: str) -> None:
         """Somebody trades against the book."""
+        self._make(instrument, side, quantity, None)
+
+    def fall(self, instrument: str, price: int) -> None:
+        """Somebody sells through all bids down to a price, at which there is plenty."""
+        self._make(instrument, "buy", "20", price)
+        self._make(instrument, "sell", "6", None)
+
+    def _make(self, instrument: str, side: str, quantity: str, price: int | None) -> None:
         exchange = self.halls[instrument.partition(":")[0]]
         exchange.create(
             exchange.account("maker"),
-            NewOrder(instrument_id=instrument, side=VenueSide(side), type=OrderType.MARKET, quantity=Decimal(quantity)),
+            NewOrder(
+                instrument_id=instrument,
+                side=VenueSide(side),
+                type=OrderType.MARKET if price is None else OrderType.LIMIT,
+                quantity=Decimal(quantity),
+                price=None if price is None else Decimal(price),
+            ),
         )
 
 

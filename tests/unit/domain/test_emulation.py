@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 
-from patriot.domain import emulation
 from patriot.domain.emulation import as_sent, emulations
 from patriot.domain.order import Reservation
 from patriot.domain.order_commands import create
@@ -27,6 +26,11 @@ pytestmark = pytest.mark.requirement("P9", "B3")
         ("spot", STOP, ()),
         ("spot", {**STOP, "order_type": "stop_limit", "price": "111"}, ()),
         ("spot", TRAIL, ("trigger",)),
+        ("linear", TRAIL, ()),
+        ("linear", {**TRAIL, "stop_price": "90"}, ("trigger",)),
+        ("linear", {**TRAIL, "trailing": {"rule": "offset", "distance": "5"}}, ("trigger",)),
+        ("linear", {**TRAIL, "trailing": {"rule": "80/80/50", "entry_price": "5"}}, ("trigger",)),
+        ("linear", {**TRAIL, **GTD}, ("expiry",)),
         ("spot", GTD, ("expiry",)),
         ("linear", GTD, ()),
         ("linear", {**GTD, "post_only": True}, ("expiry",)),
@@ -50,15 +54,29 @@ def test_conditional_members_of_a_list_are_always_held():
     assert emulations(command(), instrument(), links(UUID(int=9), "iceberg", 2)[0]) == ("iceberg",)
 
 
-@pytest.mark.parametrize(("distance", "emulated"), [("1", ()), ("0.05", ("trigger",)), ("1.05", ("trigger",))])
-def test_trailing_stop_is_native_where_the_venue_takes_its_distance(
-    distance: str, emulated: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("distance", "activation", "emulated"),
+    [
+        ("1", None, ()),
+        ("0.1", "110", ()),
+        ("10", None, ()),
+        ("0.05", None, ("trigger",)),
+        ("1.05", None, ("trigger",)),
+        ("10.1", None, ("trigger",)),
+        ("1", "110.001", ("trigger",)),  # between two ticks
+    ],
+)
+def test_trailing_stop_is_native_where_the_venue_takes_its_figures(
+    distance: str, activation: str | None, emulated: tuple[str, ...]
 ):
-    spot, taken = ("BINANCE", "spot"), tuple(map(type(instrument().tick_size), ("0.1", "20", "0.1")))
-    monkeypatch.setattr(emulation, "NATIVE", {spot: frozenset({"trailing"})})
-    monkeypatch.setattr(emulation, "TRAILING_RANGE", {spot: taken})
-    wish = command(**{**TRAIL, "trailing": {"rule": "percent", "distance": distance}})
-    assert emulations(wish, instrument()) == emulated
+    trailing = {"rule": "percent", "distance": distance, "activation_price": activation}
+    listed = instrument("linear")
+    assert emulations(command(instrument=listed.id, **{**TRAIL, "trailing": trailing}), listed) == emulated
+
+
+def test_trailing_stop_of_bybit_belongs_to_a_position_and_is_kept_by_the_platform():
+    listed = instrument("linear", id="BYBIT:BTC/USDT:USDT")
+    assert emulations(command(instrument=listed.id, **TRAIL), listed) == ("trigger",)
 
 
 def made(emulated: tuple[Any, ...], **wish: Any) -> Any:
@@ -73,5 +91,7 @@ def test_what_the_platform_keeps_does_not_reach_the_venue():
     assert (fired.order_type, fired.stop_price, fired.time_in_force, fired.expire_at) == ("market", None, "GTC", None)
     native = as_sent(made((), **STOP))
     assert (native.order_type, native.stop_price) == ("stop", 110)
+    trails = as_sent(made((), **TRAIL))
+    assert (trails.order_type, trails.trailing and trails.trailing.distance) == ("trailing_stop", 1)
     shown = as_sent(replace(made(("iceberg",), display_quantity="2"), waits_for=""))
     assert shown.display_quantity is None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from patriot.domain.venue import VenueOrder
+from schemas.types import Trailing
 from tests.unit.venues.recorder import ACCOUNT, LINEAR, SPOT, sent
 
 MARKETS = [("BINANCE", "spot"), ("BINANCE", "linear"), ("BYBIT", "spot"), ("BYBIT", "linear")]
@@ -35,11 +36,17 @@ ORDERS: dict[str, dict[str, Any]] = {
     "take_profit": {"order_type": "take_profit", **AT_MARKET, **TRIGGER},
     "take_profit sell": {"order_type": "take_profit", "side": "sell", **AT_MARKET, **TRIGGER},
     "take_profit_limit": {"order_type": "take_profit_limit", **TRIGGER},
-}
+    "trailing_stop": {"order_type": "trailing_stop", "trailing": Trailing(distance=Decimal("1.5")), **AT_MARKET},
+    "trailing_stop sell": {
+        "order_type": "trailing_stop", "side": "sell", "reduce_only": True, **AT_MARKET,
+        "trailing": Trailing(distance=Decimal("0.1"), activation_price=Decimal("61000.10")),
+    },
+}  # fmt: skip
 GTC, PRICE, BINANCE_STOP, ALGO = {"timeInForce": "GTC"}, {"price": "59000"}, {"stopPrice": "61000"}, {"algo": True}
 BYBIT_MARKET, BYBIT_LIMIT, BYBIT_STOP = {"orderType": "Market"}, {"orderType": "Limit"}, {"triggerPrice": "61000"}
 BASE_COIN, STOP_ORDER = {"marketUnit": "baseCoin"}, {"orderFilter": "StopOrder"}
 RISING, FALLING = {"triggerDirection": 1}, {"triggerDirection": 2}
+BINANCE_TRAIL = {"type": "TRAILING_STOP_MARKET"}
 SELL_BINANCE, SELL_BYBIT = {"side": "SELL"}, {"side": "Sell"}
 
 EXPECTED: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
@@ -70,6 +77,15 @@ EXPECTED: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "take_profit": {"type": "TAKE_PROFIT_MARKET", **BYBIT_STOP, **ALGO},
         "take_profit sell": {"type": "TAKE_PROFIT_MARKET", **BYBIT_STOP, **ALGO, **SELL_BINANCE},
         "take_profit_limit": {"type": "TAKE_PROFIT", **GTC, **PRICE, **BYBIT_STOP, **ALGO},
+        "trailing_stop": {**BINANCE_TRAIL, "callbackRate": "1.5", **ALGO},
+        "trailing_stop sell": {
+            **BINANCE_TRAIL,
+            "callbackRate": "0.1",
+            "activatePrice": "61000.1",
+            "reduceOnly": "true",
+            **ALGO,
+            **SELL_BINANCE,
+        },
     },
     ("BYBIT", "spot"): {
         "limit": {**BYBIT_LIMIT, **GTC, **PRICE},

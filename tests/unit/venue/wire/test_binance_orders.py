@@ -75,6 +75,20 @@ def test_algo_orders_wait_for_last_or_mark_price_and_may_close_the_position():
     assert (closing.close_position, closing.quantity) == (True, Decimal(0))
 
 
+TRAIL = {"type": "TRAILING_STOP_MARKET", "triggerPrice": "", "callbackRate": "1.5"}
+
+
+@pytest.mark.requirement("P9")
+def test_trailing_stop_is_read():
+    order = algo(**TRAIL, activatePrice="12", workingType="MARK_PRICE", reduceOnly="true")
+    assert (order.type, order.callback_rate, order.activation_price) == (
+        OrderType.TRAILING_STOP, Decimal("0.015"), Decimal(12),
+    )  # fmt: skip
+    assert (order.trigger_price, order.trigger_by, order.reduce_only) == (None, Trigger.MARK, True)
+    assert algo(**TRAIL).activation_price is None
+    assert algo(callbackRate="77").callback_rate == 0  # a stop has none
+
+
 @pytest.mark.parametrize(
     ("make", "changes", "code"),
     [
@@ -94,6 +108,15 @@ def test_algo_orders_wait_for_last_or_mark_price_and_may_close_the_position():
         (algo, {"type": "LIMIT"}, -1116),
         (algo, {"workingType": "MOON"}, -1130),
         (algo, {"triggerPrice": ""}, -1102),
+        (algo, {**TRAIL, "callbackRate": ""}, -1102),
+        (algo, {**TRAIL, "callbackRate": "0.05"}, -2007),
+        (algo, {**TRAIL, "callbackRate": "10.1"}, -2007),
+        (algo, {**TRAIL, "callbackRate": "1.55"}, -2007),
+        (algo, {**TRAIL, "callbackRate": "-1"}, -2007),
+        (algo, {**TRAIL, "activatePrice": "10.01"}, -1111),
+        (algo, {**TRAIL, "triggerPrice": "10"}, -1106),
+        (algo, {**TRAIL, "quantity": "", "closePosition": "true"}, -4136),
+        (linear, {**TRAIL, "timeInForce": "", "price": ""}, -4120),
     ],
 )
 def test_bad_orders_are_refused(make: Any, changes: dict[str, str], code: int):
