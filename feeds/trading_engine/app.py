@@ -154,11 +154,7 @@ async def show_algorithm(algorithm_id: UUID, context: Context) -> AlgorithmView:
 async def _asked(algorithm_id: UUID, context: RequestContext, proposed: desk.Proposed) -> AlgorithmView:
     async def propose() -> Proposal[AlgorithmView]:
         loaded = await context.own(ALGORITHM, algorithm_id)
-        state = loaded.found
-        events = proposed(state)
-        for number, event in enumerate(events, loaded.version + 1):
-            state = ALGORITHM.fold(state, event, number, context.now())
-        return Proposal([Change(loaded, events)], _view(state), rows=[algorithm_row(state)] if events else [])
+        return desk.proposal(loaded, proposed(loaded.found), context.now(), _view)
 
     return await context.decide(propose)
 

@@ -2,10 +2,15 @@
 
 A step looks at how the parent and its open child stand and does the next thing: place the child that was told, count
 the one that is over, cancel the one that rests too long, decide the next, or end.
+
+A parent that is paused, or to be cancelled, holds a kill switch above its children: what was told before and is still
+on its way is refused by its own commit. So nothing is placed after the answer to a pause.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 from uuid import UUID
 
 import orjson
@@ -19,13 +24,18 @@ from patriot.domain.money import plain, round_down
 from patriot.domain.order import Order
 from patriot.runtime.aggregates import ALGORITHM, ORDER
 from patriot.runtime.context import RequestContext
-from patriot.runtime.decision import Change, Proposal
+from patriot.runtime.decision import Change, Loaded, Proposal, after
 from patriot.runtime.projections import algorithm_row
-from patriot.store.api import LeaseCheck
+from patriot.runtime.risk import scopes_of
+from patriot.store.api import GuardChange, LeaseCheck
 from schemas.algorithm_events import AlgorithmEvent
+
+NEVER_PLACED = "cancelled before it was placed"
+UNANSWERED = frozenset({"submitted", "unknown"})  # the venue has nothing yet that could be cancelled for sure
 
 log = structlog.get_logger()
 
+Result = TypeVar("Result")
 Proposed = Callable[[Parent], Sequence[AlgorithmEvent]]
 
 
@@ -60,16 +70,22 @@ class Desk:
     async def _mind(self, parent: Parent, context: RequestContext, lease: LeaseCheck) -> None:
         order = (await context.load(ORDER, child_id(self._id, parent.child))).state
         if order is None:
-            refusal = await self._place(parent, context)
-            if refusal:
-                await decide(context, self._id, lease, lambda state: count_child(state, None, refusal))
+            await self._bring(parent, context, lease)
         elif order.ended:
             await decide(context, self._id, lease, lambda state: count_child(state, order))
         elif self._is_unwanted(parent, order):
             await context.invoke("order-commands", "DELETE", f"/api/v1/orders/{order.order_id}")
 
+    async def _bring(self, parent: Parent, context: RequestContext, lease: LeaseCheck) -> None:
+        """Place the child that was told. That of a paused parent waits."""
+        refusal = NEVER_PLACED if parent.cancelling else ""
+        if not parent.held:
+            refusal = await self._place(parent, context)
+        if refusal:
+            await decide(context, self._id, lease, lambda state: _never_placed(state, refusal))
+
     def _is_unwanted(self, parent: Parent, order: Order) -> bool:
-        if order.pending_cancel:
+        if order.pending_cancel or order.status in UNANSWERED:
             return False
         assert parent.child_at is not None
         rests = (self._context.now() - parent.child_at).total_seconds()
@@ -86,7 +102,7 @@ class Desk:
             "quantity": plain(parent.child_quantity),
             "price": None if price is None else plain(price),
             "reduce_only": parent.reduce_only,
-            "strategy_id": f"{parent.algorithm} {str(self._id)[:8]}",
+            "strategy_id": parent.children_name,
         }
         path = f"/orders/{child_id(self._id, parent.child)}/place"
         answer = await context.invoke("order-commands", "POST", path, orjson.dumps(body))
@@ -141,16 +157,37 @@ class Desk:
         return before + self._meter.volume - self._volume_before
 
 
+def _never_placed(state: Parent, refusal: str) -> list[AlgorithmEvent]:
+    """A pause that came in between is no refusal of the child."""
+    return [] if state.status == "paused" and not state.cancelling else count_child(state, None, refusal)
+
+
 async def decide(context: RequestContext, algorithm_id: UUID, lease: LeaseCheck | None, proposed: Proposed) -> Parent:
-    """Commit what `proposed` makes of the parent, with its row; returns the parent after it."""
+    """Commit what `proposed` makes of the parent; returns the parent after it."""
 
     async def propose() -> Proposal[Parent]:
         loaded = await context.load(ALGORITHM, algorithm_id)
-        assert loaded.state is not None, "it was started"
-        state, events = loaded.state, proposed(loaded.state)
-        for number, event in enumerate(events, loaded.version + 1):
-            state = ALGORITHM.fold(state, event, number, context.now())
-        rows = [algorithm_row(state)] if events else []
-        return Proposal([Change(loaded, events)], state, rows=rows, lease=lease if events else None)
+        events = proposed(loaded.found)
+        return proposal(loaded, events, context.now(), lambda state: state, lease if events else None)
 
     return await context.decide(propose)
+
+
+def proposal(
+    loaded: Loaded[Parent],
+    events: Sequence[AlgorithmEvent],
+    now: datetime,
+    told: Callable[[Parent], Result],
+    lease: LeaseCheck | None = None,
+) -> Proposal[Result]:
+    """The events with the parent's row and its hold on the children; the result is what is `told` of it after them."""
+    change = Change(loaded, events)
+    ((_, _, state),) = after([change], now)
+    rows = [algorithm_row(state)] if events else []
+    raises = [_hold(state)] if state.held != loaded.found.held else []
+    return Proposal([change], told(state), rows=rows, raises=raises, lease=lease)
+
+
+def _hold(parent: Parent) -> GuardChange:
+    scopes = scopes_of(parent.user_id, parent.account_id, parent.children_name)
+    return GuardChange(scopes[-1], halted=parent.held)

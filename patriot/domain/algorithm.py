@@ -71,6 +71,16 @@ class Algorithm:
         return self.status in {"completed", "cancelled"}
 
     @property
+    def held(self) -> bool:
+        """Whether no child may be placed, not even one that was told before."""
+        return not self.ended and (self.cancelling or self.status == "paused")
+
+    @property
+    def children_name(self) -> str:
+        """The strategy that its children name."""
+        return f"{self.algorithm} {str(self.algorithm_id)[:8]}"
+
+    @property
     @exact
     def average_price(self) -> Decimal | None:
         return rounded(self.filled_value / self.filled_quantity) if self.filled_quantity else None

@@ -1,12 +1,18 @@
 """Every algorithm works off its order on the built-in venue; pause, cancel, refusals, a crash in the middle."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
+import orjson
 import pytest
 
 from feeds.trading_engine import app
+from feeds.trading_engine.desk import Desk
+from patriot.runtime.edge import user_context
+from patriot.runtime.ports import Response
 from tests.integration.order_lists.market import FEEDS, Market, market
 
 pytestmark = pytest.mark.requirement("P10")
@@ -117,24 +123,57 @@ async def test_unknown_algorithm_and_parameters_are_refused():
         assert answer["errors"][0]["field"] == "parameters.slices"
 
 
-async def test_a_crash_between_telling_and_placing_places_the_child_once(monkeypatch: pytest.MonkeyPatch):
-    """The engine dies after `child_placed` is durable; the next one finds the child missing and places it."""
-    from feeds.trading_engine.desk import Desk
+@pytest.fixture
+def unplaced(monkeypatch: pytest.MonkeyPatch) -> Callable[[Market], Awaitable[Any]]:
+    """Starts an algorithm whose engine dies between telling its first child and placing it; another engine goes on."""
 
-    async with market(feeds=ALL) as m:
-        place = Desk._place
+    async def told(m: Market) -> Any:
         died = asyncio.Event()
 
         async def dies(*_: Any) -> str:
             died.set()
             raise TimeoutError("the process died here")
 
-        monkeypatch.setattr(Desk, "_place", dies)
-        algorithm = await start(m, "twap")
-        async with asyncio.timeout(5):
-            while not died.is_set():
-                await m.move("60000")
-        monkeypatch.setattr(Desk, "_place", place)
+        with monkeypatch.context() as dying:
+            dying.setattr(Desk, "_place", dies)
+            algorithm = await start(m, "twap")
+            async with asyncio.timeout(5):
+                while not died.is_set():
+                    await m.move("60000")
+            path = f"/algorithms/{algorithm['algorithm_id']}"
+            assert (await m.user.json("POST", f"{path}/pause"))["status"] == "paused"
+        return algorithm
+
+    return told
+
+
+async def test_a_crash_between_telling_and_placing_places_the_child_once_and_after_a_pause(unplaced: Any):
+    async with market(feeds=ALL) as m:
+        algorithm = await unplaced(m)
+        for _ in range(5):
+            await m.move("60001")
+        assert await m.position() == "0"
+        await m.user.json("POST", f"/algorithms/{algorithm['algorithm_id']}/resume")
         shown = await until(m, algorithm, "completed")
         assert shown["filled_quantity"] == "1"
         assert await m.position() == "1"
+
+
+async def test_placing_that_is_still_on_its_way_is_refused_once_the_pause_is_answered(unplaced: Any):
+    async with market(feeds=ALL) as m:
+        algorithm = await unplaced(m)
+        order_id = next(event for event in await events(m, algorithm) if event["type"] == "algorithm.child_placed")
+        answer = await late_placing(m, algorithm, order_id["data"]["order_id"])
+        assert (answer.status, orjson.loads(answer.body)["code"]) == (409, "trading_halted")
+        await m.user.json("DELETE", f"/algorithms/{algorithm['algorithm_id']}")
+        shown = await until(m, algorithm, "cancelled")
+        assert shown["filled_quantity"] == "0"
+        assert not m.venue_orders()
+
+
+async def late_placing(m: Market, algorithm: Any, order_id: str) -> Response:
+    """What the engine that died had asked for."""
+    user_id = UUID((await m.user.json("GET", "/users/me"))["user_id"])
+    context = user_context(m.host.runtime, "trading-engine", m.host.runtime.settings.tenant_id, user_id)
+    body = {**m.body("buy", "0.25"), "strategy_id": f"twap {algorithm['algorithm_id'][:8]}"}
+    return await context.invoke("order-commands", "POST", f"/orders/{order_id}/place", orjson.dumps(body))
