@@ -201,6 +201,14 @@ class ChangePassword(Message):
     new_password: Annotated[str, Field(min_length=12, max_length=256)]
 
 
+class ResetPassword(Message):
+    """With the one-time password that an administrator has handed over."""
+
+    username: Name
+    one_time_password: Annotated[str, Field(min_length=1, max_length=256)]
+    new_password: Annotated[str, Field(min_length=12, max_length=256)]
+
+
 class LinkAccount(Message):
     """Link an exchange account. A live account needs key and secret; a paper account trades on the built-in venue."""
 

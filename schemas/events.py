@@ -413,6 +413,15 @@ class UserSignedOut(Event):
     user_id: UUID
 
 
+class UserPasswordReset(Event):
+    """By an administrator. No password opens until the user has set another; tokens issued up to now are refused."""
+
+    TYPE = "user.password_reset"
+    STREAM = "user"
+    user_id: UUID
+    expires_at: Time
+
+
 class UserPasswordChanged(Event):
     """By the user. Every token that was issued up to now is refused."""
 

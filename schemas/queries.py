@@ -256,6 +256,15 @@ class TokenPair(Message):
     expires_in_seconds: int
 
 
+class OneTimePassword(Message):
+    """Told only now, to the administrator, who hands it over; with it the user sets another."""
+
+    user_id: UUID
+    username: str
+    one_time_password: str
+    expires_at: Time
+
+
 class SignedOut(Message):
     """What was issued to the user up to this moment is refused."""
 

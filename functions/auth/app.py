@@ -1,4 +1,4 @@
-"""Log in, log out, change the password. Rule: an unknown user and a wrong password look and last the same.
+"""Log in, log out, change a password or set a lost one. Rule: an unknown user and a wrong password look and last alike.
 
 Who logs out or changes the password ends all tokens of theirs: here at once, in other processes within a quarter of a
 second.
@@ -13,8 +13,9 @@ from patriot.runtime.context import SIGNED_IN
 from patriot.runtime.decision import Change, Loaded, Proposal
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import ProblemError, not_found, unauthenticated
+from patriot.runtime.users import user_id_of
 from patriot.store.api import Row
-from schemas.commands import ChangePassword, LogIn
+from schemas.commands import ChangePassword, LogIn, ResetPassword
 from schemas.events import UserPasswordChanged, UserSignedOut
 from schemas.queries import SignedOut, TokenPair
 
@@ -69,6 +70,29 @@ async def change_password(command: ChangePassword, context: Context) -> TokenPai
     return _token(user.user_id, user.role, at, context)
 
 
+@function.post("/auth/password/reset", needs=None)
+async def reset_password(command: ResetPassword, context: Context) -> TokenPair:
+    """Set a password with the one-time password that an administrator has handed over; it works once, for an hour."""
+    context.enter_tenant(context.runtime.settings.tenant_id)
+    passwords, user_id = context.runtime.access.passwords, user_id_of(context.tenant_id, command.username)
+
+    async def propose() -> Proposal[tuple[User, datetime]]:
+        loaded, at = await context.load(USER, user_id), context.now()
+        rows = await context.find("users", {"id": user_id, "status": "active"}, limit=1)
+        pending = rows and rows[0]["reset_hash"] and at < rows[0]["reset_expires_at"]
+        stored = rows[0]["reset_hash"] if pending else None
+        if not (await passwords.check(stored, command.one_time_password)).matches:
+            rule = "is wrong, was used, or is older than an hour"
+            raise ProblemError(422, "wrong_password", f"the one-time password {rule}", [("one_time_password", rule)])
+        password_hash = await passwords.hash(command.new_password)
+        row = _row(loaded, at, password_hash=password_hash, reset_hash=None, reset_expires_at=None)
+        return Proposal([Change(loaded, [UserPasswordChanged(user_id=user_id)])], (loaded.found, at), rows=[row])
+
+    user, at = await context.decide(propose)
+    context.runtime.access.revoke_user(user.user_id, at)
+    return _token(user.user_id, user.role, at, context)
+
+
 async def _caller(context: Context) -> Loaded[User]:
     """Loaded, and not deactivated meanwhile: such a token may still be taken here for a moment."""
     loaded = await context.load(USER, context.user.user_id)
@@ -79,7 +103,7 @@ async def _caller(context: Context) -> Loaded[User]:
     return loaded
 
 
-def _row(loaded: Loaded[User], at: datetime, **changes: str) -> Row:
+def _row(loaded: Loaded[User], at: datetime, **changes: str | None) -> Row:
     fields = {"id": loaded.found.user_id, "signed_out_at": at, "updated_at": at, "stream_version": loaded.version + 1}
     return Row("users", fields | changes)
 

@@ -2,10 +2,12 @@
 
 Whoever registers has the role `user`; the other roles are given by an administrator. A deactivated user's level is
 halted in the same commit, so nothing new is sent from that instant. With role or status the user's tokens end, here at
-once, in other processes within a quarter of a second.
+once, in other processes within a quarter of a second. A lost password is replaced by nobody but its user.
 """
 
+import secrets
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from patriot.domain.account import manage_user, user_view
@@ -21,15 +23,17 @@ from schemas.events import (
     ComplianceStatusChanged,
     Event,
     UserDeactivated,
+    UserPasswordReset,
     UserProfileChanged,
     UserReactivated,
     UserRegistered,
     UserRoleChanged,
 )
-from schemas.queries import UserView
+from schemas.queries import OneTimePassword, UserView
 from schemas.risk_events import LevelEvent, RiskHalted, RiskResumed
 
 DEACTIVATED = "the user is deactivated"
+ONE_TIME_LIFE = timedelta(hours=1)
 
 function = Function(
     "user-commands",
@@ -39,6 +43,7 @@ function = Function(
         UserRoleChanged,
         UserDeactivated,
         UserReactivated,
+        UserPasswordReset,
         ComplianceStatusChanged,
         RiskHalted,
         RiskResumed,
@@ -87,6 +92,43 @@ async def manage(user_id: UUID, command: ManageUser, context: Context) -> UserVi
     answer = await context.decide(propose)
     if command.role or command.status:
         context.runtime.access.revoke_user(user_id, context.now())  # the next token tells what holds now
+    return answer
+
+
+@function.post("/tenant-users/{user_id}/password-reset", status_code=201, needs="users:manage")
+async def reset_password(user_id: UUID, context: Context) -> OneTimePassword:
+    """For a lost password: the old one and all tokens end now, and a one-time password lets the user set another.
+
+    Asked for again, it makes another, which replaces this one. The answer is kept nowhere.
+    """
+    one_time_password = secrets.token_urlsafe(18)
+    reset_hash = await context.runtime.access.passwords.hash(one_time_password)
+
+    async def propose() -> Proposal[OneTimePassword]:
+        loaded, at = await context.load(USER, user_id), context.now()
+        if loaded.state is None:
+            raise not_found("user", user_id)
+        expires_at = at + ONE_TIME_LIFE
+        row = {
+            "id": user_id,
+            "password_hash": None,
+            "reset_hash": reset_hash,
+            "reset_expires_at": expires_at,
+            "signed_out_at": at,
+            "updated_at": at,
+            "stream_version": loaded.version + 1,
+        }
+        change = Change(loaded, [UserPasswordReset(user_id=user_id, expires_at=expires_at)])
+        told = OneTimePassword(
+            user_id=user_id,
+            username=loaded.state.username,
+            one_time_password=one_time_password,
+            expires_at=expires_at,
+        )
+        return Proposal([change], told, rows=[Row("users", row)])
+
+    answer = await context.decide(propose)
+    context.runtime.access.revoke_user(user_id, context.now())
     return answer
 
 

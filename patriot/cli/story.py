@@ -164,6 +164,9 @@ _STORIES: Mapping[str, Callable[[Data], str]] = {
     "user.role_changed": lambda data: f"is {data['role']} from now on",
     "user.deactivated": lambda data: f"deactivated{_because(data)}",
     "user.signed_out": lambda _: "signed out everywhere",
+    "user.password_reset": lambda data: (
+        f"password reset; signed out everywhere; to be set anew by {data['expires_at']}"
+    ),
     "user.password_changed": lambda _: "has a new password; signed out everywhere",
     "user.reactivated": lambda data: f"active again{_because(data)}",
     "compliance.status_changed": lambda data: f"compliance: {data['status']}{_because(data)}",

@@ -66,17 +66,34 @@ def me(context: typer.Context, as_json: Json = False) -> None:
     show(user, as_json=state.as_json, text=text)
 
 
-def password(context: typer.Context, as_json: Json = False) -> None:
+def password(
+    context: typer.Context,
+    lost: Annotated[bool, typer.Option("--lost", help="With the one-time password of an administrator.")] = False,
+    as_json: Json = False,
+) -> None:
     """Change your own password. The new one is asked for, or is PATRIOT_NEW_PASSWORD. Other log-ins of yours end."""
     state = state_of(context, as_json)
+    client = state.client()
+    proof = _one_time_password(client) if lost else {"old_password": client.session.password}
     new = os.environ.get("PATRIOT_NEW_PASSWORD") or typer.prompt(
         "New password", hide_input=True, confirmation_prompt=True, err=True
     )
-    client = state.client()
-    body = {"old_password": client.session.password, "new_password": new}
-    answer = client.call("POST", "/auth/password", body)
+    answer = client.call("POST", "/auth/password/reset" if lost else "/auth/password", proof | {"new_password": new})
     client.keep(password=new, token=answer["access_token"])
     show({"changed": True}, as_json=state.as_json, text=done("password changed; other log-ins of yours have ended"))
+
+
+def reset_password(context: typer.Context, who: Who, as_json: Json = False) -> None:
+    """For who has lost the password: the old one and all log-ins end, a one-time password is made and shown once.
+
+    Hand it over; within an hour the user sets another with it: `patriot user password --lost`.
+    """
+    state = state_of(context, as_json)
+    client = state.client()
+    made = client.call("POST", f"/tenant-users/{_user_id(client, who)}/password-reset")
+    text = f"one-time password of {made['username']!r}, shown only now: {made['one_time_password']}"
+    text += f"\n  it works once, until {moment(made['expires_at'])}, with `patriot user password --lost`"
+    show(made, as_json=state.as_json, text=done(text))
 
 
 def logout(context: typer.Context, as_json: Json = False) -> None:
@@ -141,6 +158,13 @@ def first_admin(context: typer.Context, as_json: Json = False) -> None:
     show(found._asdict(), as_json=state.as_json, text=done(text))
 
 
+def _one_time_password(client: Client) -> dict[str, str]:
+    """Asked for, or PATRIOT_ONE_TIME_PASSWORD. Whatever the session knew of a log-in has ended."""
+    client.keep(token="")
+    given = os.environ.get("PATRIOT_ONE_TIME_PASSWORD") or typer.prompt("One-time password", hide_input=True, err=True)
+    return {"username": client.session.username, "one_time_password": given}
+
+
 def _manage(state: State, who: str, change: dict[str, Any]) -> None:
     client = state.client()
     path = f"/tenant-users/{_user_id(client, who)}"
@@ -157,7 +181,7 @@ def _user_id(client: Client, who: str) -> str:
     return str(found[0])
 
 
-for command in (me, create, password, role, verify, deactivate, activate):
+for command in (me, create, password, reset_password, role, verify, deactivate, activate):
     app.command()(command)
 app.command("list")(list_users)
 app.command("first-admin")(first_admin)

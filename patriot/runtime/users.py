@@ -4,7 +4,7 @@ taken once; a password is kept as its hash and told to nobody.
 
 import secrets
 from typing import NamedTuple
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from patriot.domain.account import User, user_view
 from patriot.runtime.aggregates import USER
@@ -24,9 +24,13 @@ class Credentials(NamedTuple):
     password: str
 
 
+def user_id_of(tenant_id: UUID, username: str) -> UUID:
+    return uuid5(tenant_id, "user:" + username.lower())
+
+
 async def register(context: RequestContext, wanted: CreateUser, telegram_id: int | None = None) -> UserView:
     """Raises the 409 problem where the name is taken."""
-    user = User(uuid5(context.tenant_id, "user:" + wanted.username.lower()), wanted.username, wanted.role)
+    user = User(user_id_of(context.tenant_id, wanted.username), wanted.username, wanted.role)
     password_hash = await context.runtime.access.passwords.hash(wanted.password)
 
     async def propose() -> Proposal[UserView]:

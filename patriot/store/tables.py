@@ -64,7 +64,8 @@ _TABLES = (
             "id": "uuid", "telegram_id": "bigint", "username": "text", "email": "text", "display_name": "text",
             "role": "text", "status": "text", "compliance_status": "text", "password_hash": "text",
             "totp_secret_encrypted": "text", "created_at": "timestamptz", "updated_at": "timestamptz",
-            "signed_out_at": "timestamptz", "stream_version": "integer",
+            "signed_out_at": "timestamptz", "reset_hash": "text", "reset_expires_at": "timestamptz",
+            "stream_version": "integer",
         },
         version="stream_version",
         disposable=False,  # holds secrets, which no event may carry

@@ -33,6 +33,7 @@ FOLDERS = {part.name: folder for folder, parts in (("functions", FUNCTIONS), ("f
 
 PUBLIC = {
     ("POST", "/auth/token"),  # where a token comes from
+    ("POST", "/auth/password/reset"),  # for who has no password; the one-time password is the proof
     ("POST", "/users"),  # where a user comes from
     ("GET", "/prices"),  # market data has no tenant
     ("GET", "/market/{instrument:path}/book"),  # the same
@@ -171,7 +172,8 @@ def test_list_of_public_routes_is_no_longer_than_needed():
 @pytest.mark.requirement("A5")
 def test_every_command_that_makes_something_takes_an_idempotency_key(part: Function):
     natural = {"/auth/token", "/users", "/risk/checks"}  # repeating these changes nothing
-    natural |= {"/auth/logout", "/auth/password"}  # nor these; and no answer with a token in it is kept
+    natural |= {"/auth/logout", "/auth/password"}  # nor these; and no answer with a secret in it is kept
+    natural |= {"/auth/password/reset", "/tenant-users/{user_id}/password-reset"}
     natural |= {"/risk/limits/{scope}", "/risk/tenant-limits/{scope}", "/risk/platform-limits"}
     for route in part.router.routes:
         if route.methods & {"POST", "PATCH", "DELETE"} and route.path not in natural:

@@ -109,3 +109,20 @@ def test_logout_forgets_the_token(terminal: Terminal, api: FakeApi) -> None:
     kept = load(terminal.folder)
     assert kept is not None
     assert kept.token == ""
+
+
+@pytest.mark.requirement("P14")
+def test_lost_password_is_replaced_by_an_administrator_and_its_user(terminal: Terminal, api: FakeApi) -> None:
+    made = {"user_id": USER["user_id"], "username": "ada", "one_time_password": "once"}
+    api.routes["GET /tenant-users"] = {"users": [USER]}
+    api.routes[f"POST {PATH}/password-reset"] = made | {"expires_at": "2026-01-01T13:00:00Z"}
+    assert "shown only now: once" in terminal.run("user", "reset-password", "ada").stdout
+    terminal.log_in(token=api.token, username="ada")
+    api.routes["POST /auth/password/reset"] = {"access_token": "a new token", "expires_in_seconds": 3600}
+    shown = terminal.run("user", "password", "--lost", answers="once\n" + "correct horse battery\n" * 2).output
+    sent = {"username": "ada", "one_time_password": "once", "new_password": "correct horse battery"}
+    assert api.body("POST") == sent
+    assert "horse" not in shown
+    kept = load(terminal.folder)
+    assert kept is not None
+    assert (kept.password, kept.token) == ("correct horse battery", "a new token")
