@@ -19,7 +19,7 @@ from patriot.runtime.function import Context, Function
 from patriot.runtime.kept import PORTFOLIO_CLOSED_SECONDS, PORTFOLIO_SECONDS, kept
 from patriot.runtime.problem import not_found
 from patriot.runtime.valuation import CURRENCY, current_market
-from patriot.store.api import Query, StreamId
+from patriot.store.api import Query, RecordedEvent, StreamId
 from schemas.portfolio_queries import FlowPage, HeldView, LotPage
 from schemas.queries import (
     AccountView,
@@ -44,7 +44,8 @@ POSITION_ROW = ("account_id", "instrument", "quantity", "average_price", "realis
 Currency = Annotated[str, Parameter(pattern=r"^[A-Z0-9]{2,20}$")]
 Rows = Sequence[Mapping[str, Any]]
 Limit = Annotated[int, Parameter(ge=1, le=1000)]
-After = Annotated[int, Parameter(ge=0, le=2**31 - 1)]
+After = Annotated[int, Parameter(ge=0, le=2**63 - 1)]
+VERSION_MAX = 2**31 - 1
 Kind = Literal["order", "position", "account", "user", "algorithm", "strategy", "transfer", "risk"]
 Statuses = Annotated[
     str,
@@ -127,14 +128,17 @@ async def prices(context: Context, instrument: InstrumentId | None = None) -> Pr
 @function.get("/events/{aggregate_id}", needs="orders:read")
 async def events(aggregate_id: UUID, context: Context, kind: Kind = "order", after: After = 0) -> EventPage:
     """The stored events of one of the caller's aggregates. Of kind risk: limits, halts and alerts at the level of an
-    account, or of the user, by its id.
+    account, or of the user, by its id, and the orders that were refused; `version` is then the place among all events.
     """
-    stream = StreamId(context.tenant_id, kind, _level(aggregate_id, context) if kind == "risk" else aggregate_id)
-    recorded = await context.runtime.store.load(stream, after)
+    if kind == "risk":
+        recorded = await _risk_events(aggregate_id, after, context)
+    else:
+        stream = StreamId(context.tenant_id, kind, aggregate_id)
+        recorded = await context.runtime.store.load(stream, min(after, VERSION_MAX))
     views = [
         EventView(
             aggregate_id=aggregate_id,
-            version=event.version,
+            version=event.position if kind == "risk" else event.version,
             type=event.type,
             occurred_at=event.occurred_at,
             correlation_id=event.origin.correlation_id,
@@ -148,8 +152,14 @@ async def events(aggregate_id: UUID, context: Context, kind: Kind = "order", aft
     return EventPage(events=tuple(views))
 
 
-def _level(named: UUID, context: RequestContext) -> UUID:
-    return level_id(f"user:{named}" if named == context.user.user_id else f"account:{named}")
+async def _risk_events(named: UUID, after: int, context: RequestContext) -> Sequence[RecordedEvent]:
+    """What has changed at a level, and the newest refusals there, in order of position."""
+    store, own = context.runtime.store, named == context.user.user_id
+    scope = f"user:{named}" if own else f"account:{named}"
+    level = await store.load(StreamId(context.tenant_id, "risk", level_id(scope)))
+    refused = () if own else await store.refused_orders(context.tenant_id, named, after)
+    found = [*(event for event in level if event.position > after), *refused]
+    return sorted(found, key=lambda event: event.position)
 
 
 async def _held(context: RequestContext, accounts: Sequence[UUID], market: Market) -> HeldView:

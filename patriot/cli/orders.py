@@ -199,11 +199,11 @@ def columns() -> Sequence[Column]:
     )
 
 
-def event_table(events: Sequence[Mapping[str, Any]]) -> Any:
+def event_table(events: Sequence[Mapping[str, Any]], *, numbered: bool = True) -> Any:
     """What happened to one aggregate, a line an event."""
     return table(
         (
-            figure("version", "#"),
+            *((figure("version", "#"),) if numbered else ()),
             Column("time UTC", lambda event: event["occurred_at"][11:23] if not is_wide() else event["occurred_at"]),
             Column("what happened", lambda event: story(event["type"], event["data"])),
             plain_text("actor", wide=True),

@@ -130,7 +130,7 @@ def events(
     account: Account = None,
     as_json: Json = False,
 ) -> None:
-    """What happened to one order, position, account…; --kind risk: limits, halts and alerts of an account or user."""
+    """What happened to one order, position, account…; --kind risk: limits, halts, alerts, refused orders."""
     state = state_of(context, as_json)
     client = state.client()
     if kind not in {None, *KINDS}:
@@ -138,7 +138,7 @@ def events(
     kind, identifier = _stream(client, aggregate_id, kind, account)
     if not follow:
         page = _events(client, identifier, kind, 0)
-        show(page, as_json=state.as_json, text=event_table(page))
+        show(page, as_json=state.as_json, text=event_table(page, numbered=kind != "risk"))
         return
     with contextlib.suppress(KeyboardInterrupt):
         _follow_events(client, identifier, kind)

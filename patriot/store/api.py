@@ -264,6 +264,12 @@ class Store(Protocol):
         """The events of one stream in order, without those up to `after_version`."""
         ...
 
+    async def refused_orders(
+        self, tenant_id: UUID, account_id: UUID, after_position: int = 0, limit: int = 1000
+    ) -> Sequence[RecordedEvent]:
+        """The newest `risk.denied` of an account, in order of position. Each is a stream of its own."""
+        ...
+
     def read(
         self, after_position: int = 0, kinds: Sequence[str] = (), limit: int = 1000
     ) -> AsyncIterator[RecordedEvent]:

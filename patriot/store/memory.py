@@ -68,6 +68,17 @@ class MemoryStore:
         events = self._streams.get(stream_key(stream), [])[after_version:]
         return [event for event in events if event.stream.kind == stream.kind]
 
+    async def refused_orders(
+        self, tenant_id: UUID, account_id: UUID, after_position: int = 0, limit: int = 1000
+    ) -> Sequence[RecordedEvent]:
+        found = [
+            event
+            for event in self._events[after_position:]
+            if event.type == "risk.denied" and event.stream.tenant_id == tenant_id
+            if orjson.loads(event.data)["account_id"] == str(account_id)
+        ]
+        return found[-limit:]
+
     async def read(
         self,
         after_position: int = 0,

@@ -114,6 +114,13 @@ class PostgresStore:
             rows = await connection.fetch(sql.LOAD, stream.tenant_id, stream.id, after_version)
         return [event for event in map(_event, rows) if event.stream.kind == stream.kind]
 
+    async def refused_orders(
+        self, tenant_id: UUID, account_id: UUID, after_position: int = 0, limit: int = 1000
+    ) -> Sequence[RecordedEvent]:
+        async with self._as_tenant(tenant_id) as connection:
+            rows = await connection.fetch(sql.REFUSED_ORDERS, tenant_id, str(account_id), after_position, limit)
+        return [_event(row) for row in reversed(rows)]
+
     async def read(
         self, after_position: int = 0, kinds: Sequence[str] = (), limit: int = 1000
     ) -> AsyncIterator[RecordedEvent]:

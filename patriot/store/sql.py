@@ -186,6 +186,12 @@ select {_EVENT} from event_store
 where tenant_id = $1 and aggregate_id = $2 and event_version > $3 order by event_version
 """  # noqa: S608 (columns of our own)
 
+REFUSED_ORDERS = f"""
+select {_EVENT} from event_store
+where tenant_id = $1 and event_type = 'risk.denied' and event_data ->> 'account_id' = $2 and position > $3
+order by position desc limit $4
+"""  # noqa: S608 (columns of our own)
+
 READ = f"""
 select {_EVENT} from event_store
 where position > $1 and position < (select position_horizon())

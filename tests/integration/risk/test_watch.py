@@ -218,6 +218,10 @@ async def test_what_happened_at_a_level_is_told_to_its_owner_alone(desk: Desk):
     told = (await desk.user.json("GET", f"/events/{desk.account}?kind=risk"))["events"]
     assert [event["type"] for event in told] == ["risk.limits_changed", "risk.halted"]
     assert told[1]["data"]["reason"] == "lunch"
+    await desk.buy("0.1", 409)
+    path = f"/events/{desk.account}?kind=risk&after={told[-1]['version']}"
+    (refused,) = (await desk.user.json("GET", path))["events"]
+    assert (refused["type"], refused["data"]["code"]) == ("risk.denied", "kill_switch")
     me = (await desk.user.json("GET", "/users/me"))["user_id"]
     (limits,) = (await desk.user.json("GET", f"/events/{me}?kind=risk"))["events"]
     assert limits["data"]["limits"]["maximum_open_orders"] == 9
