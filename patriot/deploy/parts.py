@@ -96,14 +96,10 @@ def hosts_of(feeds: Sequence[Feed]) -> Iterator[Host]:
 
 
 def subscriptions_of(parts: Sequence[Function]) -> list[Document]:
-    """What the sidecar of one process subscribes to."""
+    """What the sidecar of one process subscribes to, and the paths that take these events one by one."""
+    taken = [one for part in parts for one in part.subscriptions]
     return [
-        {
-            "pubsubname": entry["pubsubname"],
-            "topic": entry["topic"],
-            "deadLetterTopic": entry["deadLetterTopic"],
-            "routes": entry["routes"],
-        }
+        {**entry, "paths": list(dict.fromkeys(one.path for one in taken if one.topic.name == entry["topic"]))}
         for entry in merged(parts)
     ]
 

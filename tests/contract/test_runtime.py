@@ -6,6 +6,7 @@ A runtime joins by an entry in `RUNTIMES`: a function that opens a host with the
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -108,12 +109,14 @@ class Probe:
 
     name: str = "probe"
     react: Callable[[Any], Awaitable[None]] | None = None
+    shows: bool = False
+    newest: bool = False
     got: list[tuple[Any, RequestContext]] = field(default_factory=list)
     at: list[float] = field(default_factory=list)
 
     def part(self) -> Function:
-        function = Function(self.name)
-        function.on(USER_EVENTS, UserRegistered, UserProfileChanged)(self._take)
+        function = Function(self.name, shows=self.shows)
+        function.on(USER_EVENTS, UserRegistered, UserProfileChanged, newest=self.newest)(self._take)
         function.on(ORDER_STATUS, VenueReport)(self._take)
         function.on(MARKET_PRICES, PriceReport)(self._take)
         return function
@@ -283,6 +286,53 @@ async def test_dead_message_does_not_hold_up_its_successor(open_host: OpenHost, 
         await change(host, 0, 1)
         await until(lambda: len(probe.got) == 2)
         assert {context.event.streamversion for _, context in probe.got if context.event} == {1, 2}
+
+
+# Read models: a runtime may hand over many events at once
+
+
+@pytest.mark.requirement("A6", "B10", "C3")
+async def test_each_event_of_a_read_model_ends_for_itself(open_host: OpenHost):
+    late, poison, hopeless = UUID(int=31), UUID(int=32), {UUID(int=number) for number in range(33, 38)}
+    attempts = Counter[UUID]()
+
+    async def react(event: UserRegistered) -> None:
+        attempts[event.user_id] += 1
+        if event.user_id in hopeless or (event.user_id == late and attempts[late] < 3):
+            raise ConnectionError("later")
+        if event.user_id == poison:
+            raise ValueError("poison")
+
+    probe, store = Probe(react=react, shows=True), MemoryStore()
+    async with open_host(store, probe.part(), delivery_attempts_max=4) as host:
+        await asyncio.gather(*(change(host, 0, user_id=UUID(int=number)) for number in range(10, 40)))
+        await until_true(lambda: _are_dead(store, 6))
+        await until(lambda: len(attempts) == 30)
+        await until_outbox(store, 0)
+        assert {row["attempts"] for row in await dead_letters(store)} == {1, 4}
+        assert [attempts.pop(late), {attempts.pop(one) for one in hopeless}] == [3, {4}]
+        assert set(attempts.values()) == {1}
+        await change(host, 0, user_id=UUID(int=40))
+        await until(lambda: attempts[UUID(int=40)] == 1)
+        assert not isinstance(host, Hosts) or [sidecar.starts for sidecar in host.sidecars] == [1]
+
+
+async def _are_dead(store: Store, number: int) -> bool:
+    return len(await dead_letters(store)) == number
+
+
+async def test_read_model_that_needs_the_newest_only_gets_the_newest_at_last(open_host: OpenHost):
+    probe, store = Probe(shows=True, newest=True), MemoryStore()
+    async with open_host(store, probe.part()) as host:
+        users = [UUID(int=number) for number in range(10, 14)]
+        await asyncio.gather(*(change(host, *range(8), user_id=user) for user in users))
+        await until(lambda: {event.user_id for event in probe.messages if _is_last(event)} == set(users))
+        await until_outbox(store, 0)
+        assert not await dead_letters(store)
+
+
+def _is_last(event: Any) -> bool:
+    return getattr(event, "telegram_id", None) == 7
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"specversion":"1.0"}', b"\xff", b'{"specversion":"0.3"}'])

@@ -91,7 +91,7 @@ class DaprHost:
             states=StateCache(alone=False),
         )
         self.edges.update((part.name, Edge(part.served, self.runtime, part.name)) for part in parts)
-        self.app = Door(parts, self.edges, self.runtime, token=app_token)
+        self.app = Door(parts, self.edges, self.runtime, sidecar.publish, token=app_token)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

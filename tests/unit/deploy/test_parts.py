@@ -51,9 +51,15 @@ def test_nothing_that_another_part_invokes_may_sleep():
 def test_subscriptions_are_those_that_the_part_tells_dapr():
     for function in FUNCTIONS:
         [listed] = [part for part in PARTS["functions"] if part["name"] == function.name]
-        assert {rule["path"] for entry in listed["subscriptions"] for rule in entry["routes"]["rules"]} == {
+        assert {path for entry in listed["subscriptions"] for path in entry["paths"]} == {
             entry.path for entry in function.subscriptions
         }
+        ruled = {rule["path"] for entry in listed["subscriptions"] for rule in entry["routes"].get("rules", ())}
+        in_bulk = {entry["routes"]["default"] for entry in listed["subscriptions"] if "bulkSubscribe" in entry}
+        topics = {entry.topic.name for entry in function.subscriptions}
+        paths = {entry.path for entry in function.subscriptions}
+        expected = (set(), {f"/events/{topic}" for topic in topics}) if function.shows else (paths, set())
+        assert (ruled, in_bulk) == expected
 
 
 @pytest.mark.requirement("B14")
