@@ -11,7 +11,7 @@ from patriot.runtime.decision import Change, Proposal
 from patriot.telemetry.metrics import metrics
 from schemas.events import AccountDiverged
 
-Kind = Literal["order", "terms", "fill", "foreign", "balance", "position"]
+Kind = Literal["order", "terms", "fill", "foreign", "balance", "position", "leverage"]
 
 log = structlog.get_logger()
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid5
 
 from patriot.domain.instrument import Instrument
+from patriot.domain.leverage import leverage_of
 from patriot.domain.money import ZERO
 from patriot.domain.position import Position, apply_fill, position_id
 from patriot.domain.venue import VenuePositionState
@@ -36,17 +37,24 @@ async def adjust(account: Mapping[str, Any], at_venue: VenuePositionState, conte
     """Bring our position to the venue's, at the venue's entry price."""
     instrument = await context.instrument(at_venue.instrument)
     identifier = position_id(account["id"], instrument.id)
+    chosen = (await context.account(account["id"]))["leverages"]
+    leverage = leverage_of(chosen, instrument, context.runtime.settings.default_leverage) or 1
 
     async def propose() -> Proposal[None]:
         loaded = await context.load(POSITION, identifier)
-        event = adjustment(loaded.state, at_venue, instrument, account)
+        event = adjustment(loaded.state, at_venue, instrument, account, leverage=leverage)
         return Proposal([Change(loaded, [event] if event else [])], None)
 
     await context.decide(propose)
 
 
 def adjustment(
-    position: Position | None, at_venue: VenuePositionState, instrument: Instrument, account: Mapping[str, Any]
+    position: Position | None,
+    at_venue: VenuePositionState,
+    instrument: Instrument,
+    account: Mapping[str, Any],
+    *,
+    leverage: int = 1,
 ) -> PositionUpdated | None:
     """The event that closes the difference; None where there is none."""
     ours, version = (position.quantity, position.version) if position else (ZERO, 0)
@@ -68,7 +76,7 @@ def adjustment(
         filled_quantity=abs(change),
         reason="the venue holds another quantity",
     )
-    return apply_fill(position, fill, side=side, instrument=instrument)
+    return apply_fill(position, fill, side=side, instrument=instrument, leverage=leverage)
 
 
 def _is_derivative(instrument: str) -> bool:

@@ -2,6 +2,7 @@
 guessed and never hidden.
 
 Orders: the venue is asked about whatever is open here and not open there in the same way; what it proves is reported.
+Leverage: one that was changed at the venue is told, and left to a person; an order may set it again before.
 Balances: a difference that stays the same for a while, with every order agreed upon, is posted by an
 `account.balance_adjusted` event.
 """
@@ -20,7 +21,7 @@ from feeds.account_data.positions import differences
 from patriot.domain import reporting
 from patriot.domain.account import adjust
 from patriot.domain.external import external_id
-from patriot.domain.money import ZERO
+from patriot.domain.money import ZERO, plain
 from patriot.domain.order_commands import order_id_of
 from patriot.domain.venue import OrderRef, OrderState, Unknown, VenueAdapter, VenuePositionState
 from patriot.runtime.aggregates import ACCOUNT, ORDER
@@ -127,6 +128,7 @@ class Reconciliation:
             self._seen.clear()
         else:
             await self.positions()  # what it books changes what the balance should be
+            await self.leverages()
             await self.balances()
         return await self._divergences.tell()
 
@@ -142,6 +144,18 @@ class Reconciliation:
                 await adjust_position(
                     self._account, at_venue.get(name) or VenuePositionState(name, ZERO, ZERO), self._context
                 )
+
+    async def leverages(self) -> None:
+        """Tell where the venue has another leverage for an open position than was chosen."""
+        chosen: Mapping[str, int] = (await self._context.account(self._account_id))["leverages"] or {}
+        rows = await self._context.find("positions", {"account_id": self._account_id}) if chosen else ()
+        held = [row["instrument"] for row in rows if row["quantity"] and row["instrument"] in chosen]
+        told = await self._adapter.leverages(self._account_id, held) if held else {}
+        if isinstance(told, Unknown):
+            return
+        for name, theirs in told.items():
+            if theirs != chosen[name]:
+                self._divergences.add("leverage", name, f"{chosen[name]}x", f"{plain(theirs)}x")
 
     async def balances(self) -> None:
         """Tell the venue's balances; post a difference that stays."""

@@ -4,7 +4,7 @@ Replay, back-test and simulation trade through this adapter. A fault plan turns 
 the command took effect, exactly as a lost answer would; nothing else makes an outcome unknown here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -146,6 +146,23 @@ class InProcessVenue:
             return Unknown("no answer")
         found = self._exchange.positions(account)
         return [VenuePositionState(one.instrument.id, one.size, one.entry_price) for one in found]
+
+    async def set_leverage(self, account_id: UUID, instrument: str, leverage: int) -> Outcome:
+        account = self._account_of(account_id)
+        fault = self._faults.decide("leverage", account.name)
+        if fault is not None and not fault.runs:
+            return _refusal(fault.status) if fault.status in {418, 429} else Unknown(fault.fault)
+        try:
+            self._exchange.set_leverage(account, instrument, leverage)
+        except VenueError as refusal:
+            return Rejected(refusal.code, str(refusal))
+        return Accepted("") if fault is None else Unknown(fault.fault)
+
+    async def leverages(self, account_id: UUID, instruments: Sequence[str]) -> Mapping[str, Decimal] | Unknown:
+        account = self._account_of(account_id)
+        if self._faults.decide("query", account.name):
+            return Unknown("no answer")
+        return {name: Decimal(self._exchange.leverage(account, name)) for name in instruments}
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -7,8 +7,8 @@ matches and is due answers. Counting makes it deterministic: the same calls meet
     fault = plan.decide("create", "alice")
     if fault: ...
 
-Operations are create, amend, cancel, query, connect, clock, and stream:<topic> for each message of a stream. GAP and
-DUPLICATE strike streams only, SKEW the clock only, the others everything but these two (DISCONNECT also
+Operations are create, amend, cancel, leverage, query, connect, clock, and stream:<topic> for each message of a stream.
+GAP and DUPLICATE strike streams only, SKEW the clock only, the others everything but these two (DISCONNECT also
 streams).
 
 | fault | the command runs | what the caller sees |

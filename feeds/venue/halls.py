@@ -161,6 +161,14 @@ class PaperVenue:
         adapter = self._of(account_id)
         return await adapter.positions(account_id) if adapter else ()
 
+    async def set_leverage(self, account_id: UUID, instrument: str, leverage: int) -> Outcome:
+        adapter = self._of(account_id)
+        return await adapter.set_leverage(account_id, instrument, leverage) if adapter else NO_ACCOUNT
+
+    async def leverages(self, account_id: UUID, instruments: Sequence[str]) -> Mapping[str, Decimal] | Unknown:
+        adapter = self._of(account_id)
+        return await adapter.leverages(account_id, instruments) if adapter else {}
+
     def subscribe(self, listener: Callable[[OrderState], None]) -> None:
         """The private stream without a socket: `listener` is told the state of every order that changes."""
         for adapter in self._adapters.values():

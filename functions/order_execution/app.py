@@ -7,6 +7,7 @@ without proof makes the order `unknown`; unknown orders are asked for until the 
 from typing import Literal
 from uuid import UUID
 
+from functions.order_execution import leverage
 from patriot.domain import reporting
 from patriot.domain.emulation import as_sent
 from patriot.domain.order import Order
@@ -52,7 +53,11 @@ async def submit(event: OrderRouted, context: Context) -> None:
     """Send the order once. What a kill switch finds unsent ends."""
     if await _stopped(event.order_id, context):
         return
-    adapter = await _opened(await _order(event.order_id, context), context)  # before the right to send is taken
+    order = await _order(event.order_id, context)
+    adapter = await _opened(order, context)  # before the right to send is taken
+    if reason := await leverage.refusal(order, adapter, context):
+        await _end_unsent(event.order_id, reason, context)
+        return
     order, may_send = await _start(event.order_id, context)
     if not may_send:
         if not order.ended:  # the crash may have come between two reports of one answer
@@ -116,11 +121,16 @@ async def _stopped(order_id: UUID, context: Context) -> bool:
     scope = await Halts.of(context.runtime).above(order, context)
     if scope is None or order.reduce_only or order.status not in UNSENT:
         return False  # what only closes, as a stop that fires, still goes
+    return await _end_unsent(order_id, f"trading was halted: {scope}", context)
+
+
+async def _end_unsent(order_id: UUID, reason: str, context: Context) -> bool:
+    """End an order that was never sent. False: it has been."""
 
     async def propose() -> Proposal[bool]:
         loaded = await context.load(ORDER, order_id)
         assert loaded.state is not None
-        events = request_cancel(loaded.state, f"trading was halted: {scope}") if loaded.state.status in UNSENT else []
+        events = request_cancel(loaded.state, reason) if loaded.state.status in UNSENT else []
         return Proposal([Change(loaded, events)], bool(events))
 
     return await context.decide(propose)

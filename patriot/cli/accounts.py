@@ -1,21 +1,23 @@
-"""`patriot account …`: list, link, rotate, fund, deactivate. Rule: a credential is never an argument, others could read
-it. What moves money stands beside it, in `transfers.py`.
+"""`patriot account …`: list, link, rotate, fund, leverage, deactivate. Rule: a credential is never an argument, others
+could read it. What moves money stands beside it, in `transfers.py`.
 """
 
 import os
 import uuid
 from typing import Annotated
 
+import httpx
 import typer
 from rich.text import Text
 
 from patriot.cli import lookup
-from patriot.cli.common import Account, Json, state_of
+from patriot.cli.common import Account, Json, State, state_of
 from patriot.cli.figures import money
 from patriot.cli.output import done, show
+from patriot.cli.session import Client
 from patriot.cli.tables import Column, is_wide, plain_text, table
 
-app = typer.Typer(help="Exchange accounts: list, link, fund, withdraw, transfer, deactivate.", no_args_is_help=True)
+app = typer.Typer(help="Exchange accounts: list, link, fund, transfer, leverage, deactivate.", no_args_is_help=True)
 
 Named = Annotated[str, typer.Argument(help="Account id or its beginning.")]
 
@@ -82,6 +84,43 @@ def fund(
     show({**funded, **body}, as_json=state.as_json, text=done(text))
 
 
+def leverage(
+    context: typer.Context,
+    instrument: Annotated[str | None, typer.Argument(help="For example BINANCE:BTC/USDT:USDT.")] = None,
+    times: Annotated[int | None, typer.Argument(help="5: a fifth of a position's value is bound as margin.")] = None,
+    account: Account = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key: with the same one nothing is done twice.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose the leverage of a perpetual, while nothing is open in it; or show what was chosen."""
+    state = state_of(context, as_json)
+    client = state.client()
+    account_id = lookup.account_id(client, account)
+    if instrument is None or times is None:
+        _show_leverages(state, client, account_id, instrument)
+        return
+    body, path = {"instrument": instrument.upper(), "leverage": times}, f"/accounts/{account_id}/leverage"
+    answer = client.ask("POST", path, body, Idempotency_Key=key or str(uuid.uuid4()))
+    if answer.is_error:
+        about = answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY and lookup.is_about_instrument(answer.json())
+        client.refuse(answer, lookup.instrument_hint(client, instrument.upper()) if about else "")
+    text = f"{body['instrument']} is traded at {times}x from the next order on"
+    show(answer.json(), as_json=state.as_json, text=done(text))
+
+
+def _show_leverages(state: State, client: Client, account_id: str, instrument: str | None) -> None:
+    accounts = client.call("GET", "/accounts")["accounts"]
+    chosen: dict[str, int] = next((one["leverages"] for one in accounts if one["account_id"] == account_id), {})
+    rows = [
+        {"instrument": name, "leverage": times}
+        for name, times in sorted(chosen.items())
+        if instrument is None or name == instrument.upper()
+    ]
+    columns = (plain_text("instrument"), Column("leverage", lambda row: f"{row['leverage']}x", right=True))
+    empty = "none chosen: the whole value of a position is bound"
+    show({"account_id": account_id, "leverages": rows}, as_json=state.as_json, text=table(columns, rows, empty=empty))
+
+
 def deactivate(
     context: typer.Context,
     account: Named,
@@ -106,5 +145,5 @@ def _credentials() -> dict[str, str]:
 
 
 app.command("list")(list_accounts)
-for command in (link, rotate, fund, deactivate):
+for command in (link, rotate, fund, leverage, deactivate):
     app.command()(command)

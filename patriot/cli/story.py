@@ -151,6 +151,7 @@ _STORIES: Mapping[str, Callable[[Data], str]] = {
     "account.credentials_rotated": lambda _: "credentials rotated",
     "account.deactivated": lambda _: "deactivated",
     "account.funded": lambda data: f"{signed(data['amount'], data['asset'])} {data['asset']} from {data['source']}",
+    "account.leverage_changed": lambda data: f"{data['instrument']} is traded at {data['leverage']}x from now on",
     "account.balance_adjusted": _adjusted,
     "account.diverged": lambda data: f"{data['kind']} {data['subject']}: {data['ours']} here, {data['theirs']} there",
     "account.transfer_requested": lambda data: f"{data['kind']} of {_sum(data)} asked for",

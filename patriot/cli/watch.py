@@ -41,6 +41,7 @@ POSITIONS = (
     profit("unrealised_pnl", "unrealised"),
     profit("realised_pnl", "realised"),
     amount("fees", wide=True),
+    Column("leverage", lambda position: f"{position.get('leverage', 1)}x", right=True, wide=True),
 )
 PRICES = (
     plain_text("instrument"),

@@ -4,7 +4,7 @@
 `Unknown`, and Unknown is resolved by asking: open orders, then history, then trades, by client order id.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -133,6 +133,14 @@ class VenueAdapter(Protocol):
 
     async def positions(self, account_id: UUID) -> Sequence[VenuePositionState] | Unknown:
         """Of derivatives, those that are not flat."""
+        ...
+
+    async def set_leverage(self, account_id: UUID, instrument: str, leverage: int) -> Outcome:
+        """Accepted too where it was so already. After Unknown it may be asked for again: it is the same twice."""
+        ...
+
+    async def leverages(self, account_id: UUID, instruments: Sequence[str]) -> Mapping[str, Decimal] | Unknown:
+        """What the venue has them at."""
         ...
 
     async def close(self) -> None: ...

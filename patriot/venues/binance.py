@@ -30,6 +30,7 @@ _SPOT: Mapping[Step, float] = {
     "search": 40,
     "all_open": 80,
     "balances": 20,
+    "leverage": 1,
 }
 _LINEAR: Mapping[Step, float] = {
     "create": 1,
@@ -41,6 +42,7 @@ _LINEAR: Mapping[Step, float] = {
     "search": 10,
     "all_open": 80,
     "balances": 5,
+    "leverage": 1,
 }
 
 
@@ -195,6 +197,11 @@ class Binance(Dialect):
         return [
             {"symbol": row["symbol"], "quantity": row["positionAmt"], "price": row.get("entryPrice")} for row in rows
         ]
+
+    async def leverage(self, exchange: Any, symbol: str) -> object:
+        """Positions do not tell it since version 3 of that question."""
+        (row,) = await exchange.fapiPrivateGetSymbolConfig({"symbol": exchange.market(symbol)["id"]})
+        return row["leverage"]
 
     def balances(self, structure: Structure) -> dict[str, VenueBalanceState]:
         """Ccxt's total of a futures wallet contains unrealised profit; the wallet balance does not."""

@@ -36,6 +36,7 @@ class Bybit(Dialect):
     streams = ("spot+linear",)
     wallets = ("linear",)
     acknowledges = True
+    leverage_is_so = "110043"
     budgets = dict.fromkeys(kinds, Budget("address", 600, 5))
     weights = dict.fromkeys(kinds, ONE_EACH)
 
@@ -121,6 +122,11 @@ class Bybit(Dialect):
                 return found
             cursor = {"cursor": str(page["nextPageCursor"])}
         raise Unreadable(f"more than {PAGES_MAX} pages")
+
+    async def leverage(self, exchange: Any, symbol: str) -> object:
+        asked = {"category": "linear", "symbol": exchange.market(symbol)["id"]}
+        (row,) = (await exchange.privateGetV5PositionList(asked))["result"]["list"]
+        return row["leverage"]
 
     async def all_open(self, exchange: Any) -> Sequence[Structure]:
         return await _pages(lambda cursor: exchange.fetch_open_orders(None, None, PAGE_ORDERS, cursor))

@@ -22,7 +22,7 @@ UNLIMITED = 1e9
 WAIT_SECONDS_MAX = 0.8
 """How long a command may wait to leave: what is sent later than this could outlive the platform's arrival window."""
 
-COMMANDS: Final = frozenset({"create", "modify", "cancel"})
+COMMANDS: Final = frozenset({"create", "modify", "cancel", "leverage"})
 QUESTION_SECONDS_MAX = 20.0
 """Questions wait in a queue: one that gives up halfway through its calls has spent its weight for nothing."""
 

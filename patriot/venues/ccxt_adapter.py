@@ -4,7 +4,7 @@ A request goes out at most once: ccxt retries nothing (`maxRetriesOnFailure` is 
 even a refused one. What no answer has proved is asked for: open orders, then history, then trades.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -36,7 +36,16 @@ from patriot.venues.dialect import AT_MARKET, CONDITIONAL, Dialect, Terms, figur
 from patriot.venues.endpoints import VenueEndpoints
 from patriot.venues.gate import Step
 from patriot.venues.outcomes import Meaning, Verdict, judge
-from patriot.venues.reading import Structure, Unreadable, is_whole, order_state, position_state, reference, summed
+from patriot.venues.reading import (
+    Structure,
+    Unreadable,
+    is_whole,
+    number,
+    order_state,
+    position_state,
+    reference,
+    summed,
+)
 from schemas.types import Side
 
 DIALECTS: Final[dict[str, Dialect]] = {dialect.venue: dialect for dialect in (Binance(), Bybit(), Coinbase())}
@@ -143,6 +152,20 @@ class CcxtAdapter:
             return Accepted(state.ref.venue_order_id, state)
         return await self._once(partial(self.query, ref), lambda state: state.status != "open")
 
+    async def set_leverage(self, account_id: UUID, instrument: str, leverage: int) -> Outcome:
+        """Accepted too where the venue refuses it for being so already."""
+        ref, kind = OrderRef(account_id, instrument, ""), kind_of(instrument)
+        try:
+            dialect, exchange = await self._open(ref)
+        except Exception as error:  # noqa: BLE001 - whatever kept the connection from opening, nothing was sent
+            return _unknown(error)
+        answer = await self._command(
+            "leverage", dialect, exchange, kind, lambda: exchange.set_leverage(leverage, symbol_of(ref))
+        )
+        if isinstance(answer, Verdict):
+            return Accepted("") if answer.code == dialect.leverage_is_so else answer.outcome()
+        return answer if isinstance(answer, Rejected) else Accepted("")
+
     # --- questions ---
     async def query(self, ref: OrderRef) -> OrderState | NotFound | Unknown:
         """Open orders, then history, then trades. NotFound only when all three answered and know nothing."""
@@ -191,6 +214,18 @@ class CcxtAdapter:
             return [one for one in (position_state(dialect.venue, exchange, row) for row in rows) if one.quantity]
         except Exception as error:  # noqa: BLE001 - an answer that fails in any way proves nothing
             return _unknown(error)
+
+    async def leverages(self, account_id: UUID, instruments: Sequence[str]) -> Mapping[str, Decimal] | Unknown:
+        found = {}
+        try:
+            for instrument in instruments:
+                dialect, exchange = await self._open(ref := OrderRef(account_id, instrument, ""))
+                look = partial(dialect.leverage, exchange, symbol_of(ref))
+                told = await self._calls.ask("balances", dialect, exchange, "linear", look)
+                found[instrument] = number(told, "leverage")
+        except Exception as error:  # noqa: BLE001 - an answer that fails in any way proves nothing
+            return _unknown(error)
+        return found
 
     async def forget(self, account_id: UUID) -> None:
         """Close what an account has open."""

@@ -148,6 +148,11 @@ class Dialect:
         del exchange
         return ()
 
+    async def leverage(self, exchange: Any, symbol: str) -> object:
+        """What a symbol stands at. Asked as `positions` is, and for the same reason."""
+        del exchange, symbol
+        return None
+
     def balances(self, structure: Structure) -> dict[str, VenueBalanceState]:
         """One wallet: `total` is what is owned, without unrealised profit."""
         return balances(structure)

@@ -13,8 +13,10 @@ from typing import Literal
 
 from patriot.venues.budget import Held, SharedBudget
 
-Step = Literal["create", "modify", "cancel", "open", "ended", "trades", "search", "all_open", "balances"]
-"""What a call is for; those after "cancel" ask. "search" looks for trades whose order the venue has not named."""
+Step = Literal["create", "modify", "cancel", "open", "ended", "trades", "search", "all_open", "balances", "leverage"]
+"""What a call is for; those after "cancel" ask, but for "leverage", which sets it. "search" looks for trades whose
+order the venue has not named.
+"""
 
 FAILURES_MAX = 5
 OPEN_SECONDS = 5.0
@@ -33,7 +35,7 @@ class Gate:
 
     async def admit(self, step: Step, weight: float) -> Held | None:
         """Take `weight` from the budget, or tell why not."""
-        if step in {"create", "modify"} and self.is_open:
+        if step in {"create", "modify", "leverage"} and self.is_open:
             return Held("venue_unavailable", self._open_until - self._monotonic())
         return await self._budget.take(weight, for_cancel=step == "cancel")
 

@@ -102,6 +102,19 @@ def test_a_newcomers_first_day(installation: Installation) -> None:
     assert not installation.servers()
 
 
+def trade_with_leverage(installation: Installation) -> None:
+    ether = "BINANCE:ETH/USDT:USDT"
+    assert installation.run("account", "leverage", ether, "5")["leverages"] == {ether: 5}
+    assert installation.run("order", "create", ether, "buy", "1", "--wait", "20")["status"] == "filled"
+    (held,) = [row for row in installation.run("portfolio")["positions"] if row["instrument"] == ether]
+    assert held["leverage"] == 5
+    refused = installation.run("account", "leverage", ether, "3", code=1)
+    assert refused["detail"]["code"] == "leverage_in_use"
+    installation.run("order", "create", ether, "sell", "1", "--reduce-only", "--wait", "20")
+    assert installation.run("account", "leverage", ether, "3")["leverages"] == {ether: 3}
+    assert installation.run("account", "leverage", "BINANCE:ETH/USDT", "5", code=1)["detail"]["code"] == "invalid_value"
+
+
 def trade_on_the_first_day(installation: Installation) -> None:
     installation.start()
     first = installation.wait_for("order", status="filled")
@@ -118,6 +131,7 @@ def trade_on_the_first_day(installation: Installation) -> None:
     assert len(installation.run("trades")["trades"]) >= 2
     assert PERPETUAL in {row["instrument"] for row in installation.run("portfolio")["positions"]}
     assert installation.run("account", "list")["accounts"][0]["mode"] == "paper"
+    trade_with_leverage(installation)
     assert installation.run("order", "show", "00000000-0000-0000-0000-000000000000", code=4)["error"]
     assert "already runs" in installation.run("up", code=1)["error"]
     assert "already runs" in installation.run("rebuild", code=1)["error"]

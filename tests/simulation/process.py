@@ -113,6 +113,12 @@ class MortalVenue:
     async def positions(self, account_id: Any) -> Any:
         return await self._asked(partial(self._venue.positions, account_id))
 
+    async def set_leverage(self, account_id: Any, *leverage: Any) -> Any:
+        return await self._send("leverage", str(account_id), partial(self._venue.set_leverage, account_id, *leverage))
+
+    async def leverages(self, account_id: Any, instruments: Any) -> Any:
+        return await self._asked(partial(self._venue.leverages, account_id, instruments))
+
     async def close(self) -> None:
         """Nothing is held."""
 

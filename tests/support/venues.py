@@ -13,6 +13,8 @@ class RestingVenue:
 
     def __init__(self) -> None:
         self.created: list[Any] = []
+        self.leverages_set: list[tuple[str, int]] = []
+        self.leverage_answers: list[Accepted | Rejected | Unknown] = []  # to the next calls; then Accepted
         self._orders: dict[str, OrderState] = {}
 
     async def create(self, order: Any) -> Accepted:
@@ -44,6 +46,14 @@ class RestingVenue:
 
     async def positions(self, account_id: Any) -> list[Any]:
         return []
+
+    async def set_leverage(self, account_id: Any, instrument: str, leverage: int) -> Accepted | Rejected | Unknown:
+        self.leverages_set.append((instrument, leverage))
+        return self.leverage_answers.pop(0) if self.leverage_answers else Accepted("")
+
+    async def leverages(self, account_id: Any, instruments: list[str]) -> dict[str, Decimal]:
+        set_last = dict(self.leverages_set)
+        return {name: Decimal(set_last.get(name, 20)) for name in instruments}
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -228,7 +228,7 @@ class Accounts:
                 ("GET", f"/fapi/{version}/positionRisk"): Route(self.position_risk, "signed", 5),
             }
         return versions | {
-            ("POST", "/fapi/v1/leverage"): Route(self.leverage, "signed"),
+            ("POST", "/fapi/v1/leverage"): Route(self.leverage, "signed", operation="leverage"),
             ("POST", "/fapi/v1/marginType"): Route(self.margin_type, "signed"),
             ("GET", "/fapi/v1/positionSide/dual"): Route(lambda _: {"dualSidePosition": False}, "signed", 30),
             ("POST", "/fapi/v1/positionSide/dual"): Route(self.position_side, "signed"),

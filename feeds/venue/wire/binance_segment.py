@@ -25,7 +25,7 @@ from patriot.domain.instrument import Instrument, Kind
 Security = Literal["none", "key", "signed"]
 """What a route asks for: nothing, the API key, key and signature."""
 
-Operation = Literal["create", "amend", "cancel", "query"]
+Operation = Literal["create", "amend", "cancel", "leverage", "query"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ OPERATIONS: Final = {
     "/v5/order/amend": "amend",
     "/v5/order/cancel": "cancel",
     "/v5/order/cancel-all": "cancel",
+    "/v5/position/set-leverage": "leverage",
 }
 """What faults on demand call a route; the others are queries."""
 

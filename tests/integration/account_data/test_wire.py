@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 
 from feeds.venue.orders import NewOrder, OrderType, Side
@@ -118,6 +119,32 @@ async def test_fill_while_the_stream_was_down_is_found_by_asking(tmp_path):
         (row,) = await host.runtime.store.find(query_account(account))
         desks.open(row)
         assert (await reached(user, resting, *ENDED))["status"] == "filled"
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("P7", "P8", "P9", "P11")
+async def test_leverage_reaches_the_venue_and_another_one_there_is_a_divergence(tmp_path):
+    async with trading(tmp_path) as (host, user, account):
+        accounts = {"BINANCE": account, "BYBIT": await user.paper_account("BYBIT", USDT="10000")}
+        for venue, number in accounts.items():
+            instrument, exchange = f"{venue}:BTC/USDT:USDT", host.runtime.local["venue"][venue]
+            chosen = {"instrument": instrument, "leverage": 5}
+            await user.json("POST", f"/accounts/{number}/leverage", chosen)
+            order = await place(user, number, instrument=instrument, order_type="market")
+            assert (await reached(user, order, *ENDED))["status"] == "filled"
+            assert exchange.leverage(exchange.account(number), instrument) == 5
+            exchange.set_leverage(exchange.account(number), instrument, 9)  # by hand, at the venue
+            told = {"kind": "leverage", "subject": instrument, "ours": "5x", "theirs": "9x"}
+            assert told in await until(lambda number=number: divergences(user, number))
+            chosen["leverage"] = 9
+            refused = await user.json("POST", f"/accounts/{number}/leverage", chosen, 409)
+            assert refused["code"] == "leverage_in_use"
+
+
+async def divergences(user: Client, account: str) -> list[dict[str, str]]:
+    """What a comparison finds now; nothing while the venue is not connected."""
+    answer = await user.call("POST", f"/accounts/{account}/reconcile")
+    return orjson.loads(answer.body)["divergences"] if answer.status == 200 else []
 
 
 def query_account(account: str):

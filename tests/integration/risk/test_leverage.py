@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from patriot.domain.venue import Rejected, Unknown
 from patriot.runtime.embedded import Host
 from patriot.runtime.rebuild import Rebuild
 from patriot.store.api import Query
@@ -130,6 +131,52 @@ async def test_limit_on_leverage_binds_the_choice_and_later_every_order(desk: De
     assert (status, "at most 3" in problem["detail"]) == (422, True)
     assert (await desk.choose(3))[0] == 200
     await desk.order(quantity="0.1")
+
+
+@pytest.mark.requirement("P8", "P11")
+async def test_venue_is_told_before_the_first_order_that_opens_and_once(desk: Desk):
+    await desk.order(quantity="0.1")
+    assert desk.venue.leverages_set == [], "nobody chose one: the venue's own setting is left alone"
+    await desk.user.json("POST", "/orders/cancel", {"account_id": desk.account})
+    await until_idle(desk.host)
+    await desk.choose(5)
+    for _ in range(2):
+        await desk.order(quantity="0.1")
+    assert (desk.venue.leverages_set, len(desk.venue.created)) == ([(PERPETUAL.id, 5)], 3)
+    await desk.user.json("POST", "/orders/cancel", {"account_id": desk.account})
+    await until_idle(desk.host)
+    for leverage in (3, 5):
+        await desk.choose(leverage)
+    await desk.order(quantity="0.1")
+    assert desk.venue.leverages_set == [(PERPETUAL.id, 5)] * 2, "another may have been set in between, elsewhere"
+
+
+@pytest.mark.requirement("P8", "P11")
+async def test_unknown_outcome_is_asked_again_and_nothing_is_sent_before_it_is_known(desk: Desk):
+    await desk.choose(5)
+    desk.venue.leverage_answers = [Unknown("no answer"), Unknown("no answer")]
+    order = await desk.order(quantity="0.1")
+    assert (len(desk.venue.leverages_set), len(desk.venue.created)) == (3, 1)
+    assert (await desk.user.json("GET", f"/orders/{order['order_id']}"))["status"] == "accepted"
+
+
+@pytest.mark.requirement("P8", "P11")
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ([Rejected("-2028", "margin is insufficient")], "the venue refuses a leverage of 5: margin is insufficient"),
+        ([Unknown("no answer")] * 4, "the venue does not confirm a leverage of 5: no answer"),
+    ],
+)
+async def test_order_whose_leverage_cannot_be_had_ends_unsent_and_holds_nothing(
+    desk: Desk, answers: list[Any], reason: str
+):
+    await desk.choose(5)
+    desk.venue.leverage_answers = answers
+    receipt = await desk.order(quantity="0.1")
+    order = await desk.user.json("GET", f"/orders/{receipt['order_id']}")
+    assert (order["status"], order["reason"], desk.venue.created) == ("cancelled", reason, [])
+    assert await desk.cash() == {"reserved": 0, "margin": 0}
 
 
 @pytest.mark.requirement("P11")

@@ -2,8 +2,10 @@
 
 import pytest
 
-from patriot.cli.output import REFUSED
+from patriot.cli.output import REFUSED, USAGE
 from tests.unit.cli.world import ACCOUNT, FakeApi, Terminal, account, problem
+
+PERPETUAL = "BINANCE:BTC/USDT:USDT"
 
 
 def test_list_shows_whole_ids(terminal: Terminal, api: FakeApi) -> None:
@@ -54,6 +56,30 @@ def test_fund_tells_what_was_put_where(terminal: Terminal, api: FakeApi) -> None
 def test_fund_with_a_bad_amount_is_refused_by_the_platform(terminal: Terminal, api: FakeApi, amount: str) -> None:
     api.routes[f"POST /accounts/{ACCOUNT}/funds"] = (422, problem(422, "invalid_request", "amount", "amount"))
     terminal.run("account", "fund", "USDT", "--", amount, code=REFUSED)
+
+
+def test_leverage_is_chosen_and_shown(terminal: Terminal, api: FakeApi) -> None:
+    chosen = account(leverages={PERPETUAL: 5})
+    api.routes[f"POST /accounts/{ACCOUNT}/leverage"] = chosen
+    shown = terminal.run("account", "leverage", PERPETUAL.lower(), "5", "--key", "k-1").stdout
+    assert f"{PERPETUAL} is traded at 5x" in shown
+    assert api.body("POST") == {"instrument": PERPETUAL, "leverage": 5}
+    assert api.sent("POST")[-1].headers["idempotency-key"] == "k-1"
+    assert terminal.json("account", "leverage", PERPETUAL, "5")["leverages"] == {PERPETUAL: 5}
+    api.routes["GET /accounts"] = {"accounts": [chosen]}
+    assert "5x" in terminal.run("account", "leverage").stdout
+    assert terminal.json("account", "leverage", PERPETUAL)["leverages"] == [{"instrument": PERPETUAL, "leverage": 5}]
+    assert "none chosen" in terminal.run("account", "leverage", "BINANCE:ETH/USDT:USDT").stdout
+
+
+def test_refused_leverage_names_what_was_meant_or_what_to_do(terminal: Terminal, api: FakeApi) -> None:
+    path = f"POST /accounts/{ACCOUNT}/leverage"
+    api.routes[path] = (422, problem(422, "unknown_instrument", "BTC is not known", "instrument"))
+    api.routes["GET /prices"] = {"prices": [{"instrument": PERPETUAL}]}
+    assert PERPETUAL in terminal.run("account", "leverage", "BTC/USDT:USDT", "5", code=REFUSED).stderr
+    api.routes[path] = (409, problem(409, "leverage_in_use", "cancel its orders and close its position", "leverage"))
+    assert "close its position" in terminal.run("account", "leverage", PERPETUAL, "5", code=REFUSED).stderr
+    terminal.run("account", "leverage", PERPETUAL, "five", code=USAGE)
 
 
 def test_deactivate_asks_first(terminal: Terminal, api: FakeApi) -> None:

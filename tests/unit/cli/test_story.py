@@ -37,6 +37,7 @@ def test_story_of_every_event_is_more_than_its_name(kind: str) -> None:
         ("order.cancelled", {"reason": ""}, "cancelled"),
         ("order.modified", {"quantity": "2", "price": None}, "changed to 2"),
         ("order.invented_later", {}, "invented later"),
+        ("account.leverage_changed", {"instrument": "X", "leverage": 5}, "X is traded at 5x from now on"),
         ("account.funded", {"amount": "100000", "asset": "USDT", "source": "paper"}, "+100,000.00 USDT from paper"),
     ],
 )

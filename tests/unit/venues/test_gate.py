@@ -10,7 +10,7 @@ from patriot.runtime.embedded import MemoryState
 from patriot.venues.budget import Budget, Held, SharedBudget
 from patriot.venues.gate import FAILURES_MAX, OPEN_SECONDS, OPEN_SECONDS_MAX, Gate, Step
 
-NEW: tuple[Step, ...] = ("create", "modify")
+NEW: tuple[Step, ...] = ("create", "modify", "leverage")
 OTHERS: tuple[Step, ...] = tuple(step for step in get_args(Step) if step not in NEW)
 
 pytestmark = pytest.mark.requirement("A5")
