@@ -102,19 +102,6 @@ async def test_load_leaves_out_what_the_caller_has(store: Store):
     assert await store.load(stream()) == []
 
 
-async def test_refused_orders_are_found_by_account(store: Store):
-    account, other = UUID(int=71), UUID(int=72)
-    for number, named in enumerate((account, other, account, account)):
-        data = json.dumps({"account_id": str(named), "number": number}).encode()
-        await store.commit(commit(appends=[Append(stream("risk"), 0, [NewEvent("risk.denied", 1, data)])]))
-    found = await store.refused_orders(TENANT, account)
-    assert [json.loads(event.data)["number"] for event in found] == [0, 2, 3]
-    assert [event.position for event in found] == sorted(event.position for event in found)
-    newest = await store.refused_orders(TENANT, account, found[0].position, limit=1)
-    assert [json.loads(event.data)["number"] for event in newest] == [3]
-    assert await store.refused_orders(OTHER_TENANT, account) == []
-
-
 async def test_commit_appends_to_several_streams_whole_or_not_at_all(store: Store):
     order, position, taken = stream(), stream("position"), stream()
     await store.commit(append(taken))

@@ -3,10 +3,12 @@
 from uuid import UUID
 
 import asyncpg
+import orjson
 import pytest
 
 from patriot.store.postgres import PostgresStore
 from tests.integration.risk.test_kill_switch import make_desk
+from tests.support.host import TENANT
 
 
 @pytest.mark.postgres
@@ -60,3 +62,17 @@ async def test_every_decision_of_risk_is_in_the_audit_log(database: str, postgre
         "risk.resumed",
     ]
     assert {row["actor"][:5] for row in rows} == {"user:"}
+
+
+@pytest.mark.postgres
+@pytest.mark.requirement("P22", "A4")
+async def test_refused_orders_are_found_by_their_account_alone(postgres_store: PostgresStore):
+    async with make_desk(postgres_store) as desk:
+        for price in ("99000", "98000", "97000"):
+            await desk.user.call("POST", "/orders", {**desk.order(), "price": price})
+    account = UUID(desk.account)
+    found = await postgres_store.refused_orders(TENANT, account)
+    assert [orjson.loads(event.data)["price"] for event in found] == ["99000", "98000", "97000"]
+    assert await postgres_store.refused_orders(TENANT, account, found[0].position, limit=1) == found[2:]
+    assert await postgres_store.refused_orders(UUID(int=99), account) == []
+    assert await postgres_store.refused_orders(TENANT, UUID(int=99)) == []
