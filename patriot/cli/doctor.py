@@ -23,6 +23,7 @@ from patriot.store.migrate import MigrationsPending
 from patriot.store.open import open_store
 
 DISK_BYTES_MIN = 1 << 30
+REPLICA_LOOKS_MAX, LOOK_SECONDS = 30, 0.1
 
 Finding = Mapping[str, str]
 
@@ -37,6 +38,7 @@ def run(folder: Path) -> list[Finding]:
         _parts,
         _platform,
         _database,
+        _replica,
     )
     return [check(folder) for check in checks]
 
@@ -127,6 +129,33 @@ def _database(folder: Path) -> Finding:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         return _finding("database", "wrong", str(error), "see PATRIOT_DATABASE_URL and the server's log")
     return _finding("database", "well", f"schema current, roles right, {depth:,} events to publish")
+
+
+def _replica(folder: Path) -> Finding:
+    try:
+        settings = Settings(data_dir=folder)
+        if not settings.database_replica_url:
+            return _finding("replica", "well", "none: reports are read from the database itself")
+        lag_seconds, left_because = asyncio.run(_lag(settings))
+    except Exception:  # noqa: BLE001 - whatever it is, the checks of settings and database tell it
+        return _finding("replica", "note", "not asked", "see to the settings and the database first")
+    if left_because:
+        advice = "reports go to the database itself; see PATRIOT_DATABASE_REPLICA_URL and the standby's log"
+        return _finding("replica", "wrong", left_because, advice)
+    return _finding("replica", "well", f"answers reports, at most {lag_seconds:.1f} s behind")
+
+
+async def _lag(settings: Settings) -> tuple[float, str]:
+    """How old the replica's rows may be, and why it is not in use; "" while it is."""
+    place, url = settings.data_dir / "postgres", settings.database_url or ""
+    async with open_store(place, url, replica=settings.reports_from, may_change=False) as store:
+        replica = store.replica
+        assert replica is not None, "one is set"
+        for _ in range(REPLICA_LOOKS_MAX):
+            await asyncio.sleep(LOOK_SECONDS)
+            if replica.in_use:
+                break
+        return replica.lag_seconds, replica.left_because
 
 
 async def _outbox_depth(settings: Settings) -> int:

@@ -198,6 +198,14 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
             "ms",
             "{{app_id}}",
         ),
+        Panel("Age of the replica", "timeseries", "max by (pod) (replica_lag_seconds)", "s", "{{pod}}"),
+        Panel(
+            "Reports, by who answered",
+            "timeseries",
+            "sum by (source) (rate(report_reads_total[5m]))",
+            "ops",
+            "{{source}}",
+        ),
     ),
 }
 

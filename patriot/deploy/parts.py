@@ -110,6 +110,7 @@ def _function(function: Function) -> Document:
         "name": function.name,
         "folder": f"functions/{function.name.replace('-', '_')}",
         "class": class_of(function),
+        "reports": any(getattr(route, "report", False) for route in function.router.routes),
         "replicas": {"least": scale.least, "most": scale.most},
         "subscriptions": subscriptions_of([function]),
     }

@@ -50,7 +50,7 @@ async def platform(settings: Settings) -> AsyncIterator[Platform]:
         settings = settings.model_copy(update={"venue_port": free_port()})
     async with (
         exporting(settings, SystemIds()),
-        open_store(settings.data_dir / "postgres", settings.database_url or "", replica=settings.replica) as store,
+        open_store(settings.data_dir / "postgres", settings.database_url or "", replica=settings.reports_from) as store,
     ):
         host = make_host(settings, store)
         host.runtime.spawn(open_venues(host.runtime), "open venues")

@@ -73,8 +73,8 @@ class Settings(BaseSettings):
     jwt_audience: str = "patriot-api"
 
     @property
-    def replica(self) -> ReplicaPlace | None:
-        """What reports are read from, where there is a standby."""
+    def reports_from(self) -> ReplicaPlace | None:
+        """The standby that answers reports, where there is one."""
         url = self.database_replica_url
         return ReplicaPlace(url, self.replica_lag_seconds) if url else None
 

@@ -28,7 +28,7 @@ LOOK_SECONDS = 1.0
 ANSWER_SECONDS_MAX = 2.0
 
 _WRITTEN = "select pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint"
-_REPLAYED = "select pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint"
+_REPLAYED = "select coalesce(pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0'), 0)::bigint"  # null: no standby
 _INSTALLATION = "select system_identifier from pg_control_system()"
 
 log = structlog.get_logger()

@@ -37,6 +37,7 @@ from patriot.security.keys import KeyRing
 from patriot.store.api import Query
 from patriot.store.embedded import EmbeddedServer
 from patriot.store.open import open_store
+from patriot.store.replica import ReplicaPlace
 from patriot.telemetry.logs import configure_logs
 from patriot.telemetry.metrics import metrics
 from patriot.telemetry.otlp import exporting
@@ -129,11 +130,12 @@ async def world(folder: Path, canaries: Canaries, collector: Collector) -> Async
         await admin.close()
         password = canaries.new("password of the database")
         database_url = server.url().replace("postgres@", f"postgres:{password}@")
+        replica_url = server.url().replace("postgres@", f"postgres:{canaries.new('password of the replica')}@")
         settings: dict[str, Any] = {"data_dir": folder, "database_url": database_url, "venue_port": free_port()}
         settings |= {"otlp_endpoint": collector.url, "log_level": "debug", "risk_seconds": 1, "snapshot_seconds": 1}
         async with (
             exporting(Settings(**settings), SeededIds(24)),
-            open_store(folder, database_url) as store,
+            open_store(folder, database_url, replica=ReplicaPlace(replica_url, 10)) as store,
         ):
             host = make_host(Settings(**settings), store)
             async with serving(host.public, listen("127.0.0.1", 0)) as url:
@@ -316,7 +318,8 @@ async def the_command_line(here: World) -> None:
     await asyncio.gather(
         here.run("portfolio"),  # refused: the password is wrong
         here.run("account", "link", "BINANCE", "--live", **keys),
-        here.run("doctor", PATRIOT_DATABASE_URL=url),
+        here.run("doctor", PATRIOT_DATABASE_URL=url, PATRIOT_DATABASE_REPLICA_URL=wrong),
+        here.run("doctor", PATRIOT_DATABASE_URL=url, PATRIOT_DATABASE_REPLICA_URL=hashed),
         here.run("migrate", PATRIOT_DATABASE_URL=wrong),
         here.run("migrate", PATRIOT_DATABASE_URL=hashed),
         here.run("backup", "--to", str(here.folder / "backup"), PATRIOT_DATABASE_URL=url),

@@ -104,6 +104,22 @@ def test_vault_and_external_secrets_bring_every_secret(render: Render):
         assert brought == {"patriot-database", "patriot-keys", "patriot-brokers", "patriot-redis", "patriot-dapr-token"}
 
 
+@pytest.mark.requirement("P3", "P14")
+def test_only_functions_with_reports_know_the_replica(render: Render):
+    def knowing(*changes: str) -> dict[str, Any]:
+        return {
+            name: variable["valueFrom"]["secretKeyRef"]
+            for name, pod in pod_specs(render("production", *changes))
+            for variable in pod["containers"][0].get("env", ())
+            if variable["name"] == "PATRIOT_DATABASE_REPLICA_URL"
+        }
+
+    reference = {"name": "patriot-database", "key": "replica-url"}
+    with_reports = ("Service analytics-queries", "Service portfolio-queries")
+    assert knowing("secrets.replica=patriot-database") == dict.fromkeys(with_reports, reference)
+    assert knowing() == {}
+
+
 @pytest.mark.requirement("P14")
 def test_only_the_gateway_is_open_to_the_outside(render: Render):
     manifests = documents(render("production"))

@@ -91,7 +91,7 @@ def ground_of(settings: Settings, store: Store) -> Ground:
 async def store_of(settings: Settings, *, may_change: bool = True) -> AsyncIterator[Store]:
     sizes = PoolSizes(settings.pool_app, settings.pool_system, settings.processes)
     folder, url = settings.data_dir / "postgres", settings.database_url or ""
-    async with open_store(folder, url, sizes, replica=settings.replica, may_change=may_change) as store:
+    async with open_store(folder, url, sizes, replica=settings.reports_from, may_change=may_change) as store:
         yield store
 
 

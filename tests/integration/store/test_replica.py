@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from patriot.cli import doctor
 from patriot.store import replica as following
 from patriot.store.api import Query, Report, Row
 from patriot.store.connections import as_tenant, create_pool, urls_of
@@ -287,6 +288,19 @@ async def test_what_is_no_standby_of_this_database_is_not_read(pair: Pair, serve
 
 async def said(replica: Replica, words: str) -> bool:
     return words in replica.left_because
+
+
+async def test_doctor_shows_how_far_behind_it_is(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATRIOT_DATABASE_URL", pair.primary.url())
+    told = {}
+    for name, url in {"standby": pair.standby.url(), "primary": pair.primary.url(), "none": ""}.items():
+        monkeypatch.setenv("PATRIOT_DATABASE_REPLICA_URL", url)
+        told[name] = await asyncio.to_thread(doctor._replica, tmp_path)
+    assert {name: found["state"] for name, found in told.items()} == {
+        "standby": "well", "primary": "wrong", "none": "well",
+    }  # fmt: skip
+    assert "s behind" in told["standby"]["finding"]
+    assert "no standby" in told["primary"]["finding"]
 
 
 async def test_report_over_http_may_be_old_and_the_portfolio_is_not(pair: Pair):

@@ -129,7 +129,7 @@ def test_comparison_counts_missing_new_and_changed_rows() -> None:
 
 def test_doctor_of_a_fresh_machine_has_nothing_wrong(tmp_path: Path) -> None:
     found = {check["check"]: check for check in Terminal(tmp_path / "new").json("doctor")}
-    assert {found[name]["state"] for name in ("python", "disk", "settings", "parts")} == {"well"}
+    assert {found[name]["state"] for name in ("python", "disk", "settings", "parts", "replica")} == {"well"}
     assert {found[name]["state"] for name in ("session", "platform", "database")} == {"note"}
     assert "make up" in found["platform"]["advice"]
     assert not (tmp_path / "new").exists()
