@@ -1,7 +1,7 @@
 """Binance depth frames. Rule: a frame that proves its form is converted in bulk, any other one text by text.
 
 The decoder reads a number with an exponent as an integer and refuses what is not whole. So the scale is written into
-the bytes, and the decoder makes the levels, a whole side in one call:
+the bytes, and the decoder makes all levels in one call:
 
     ["61826.02","0.050"],["61825.00", …  ─►  [61826.02e2,0.050e3],[61825.00e2, …  ─►  [(6182602, 50), (6182500, …
 
@@ -20,7 +20,7 @@ from patriot.protocols.market import BookDelta
 from patriot.protocols.number import levels
 
 EXACT_DIGITS = 15
-TOO_LONG = b"0" * (EXACT_DIGITS + 2)  # a point may be among them; 16 digits without one are beyond `Units`
+TOO_LONG = b'"' + b"0" * (EXACT_DIGITS + 2)  # a point may be among them; 16 digits without one are beyond `Units`
 ODD = b"!"  # what JSON allows beside numbers, and Binance does not print: signs and white space
 SHAPE = bytes.maketrans(b"123456789.- \t\r\n", b"0000000000!!!!!")
 
@@ -41,17 +41,21 @@ class _Texts(_Header, kw_only=True, gc=False):
     a: list[tuple[str, str]]
 
 
-class _WrappedHeader(msgspec.Struct, gc=False):
-    data: _Header
+class _Numbers(_Header, kw_only=True, gc=False):
+    b: list[tuple[Units, Units]]
+    a: list[tuple[Units, Units]]
 
 
 class _WrappedTexts(msgspec.Struct, gc=False):
     data: _Texts
 
 
-_header = msgspec.json.Decoder(_WrappedHeader).decode
+class _WrappedNumbers(msgspec.Struct, gc=False):
+    data: _Numbers
+
+
 _texts = msgspec.json.Decoder(_WrappedTexts).decode
-_levels = msgspec.json.Decoder(list[tuple[Units, Units]], strict=False).decode
+_numbers = msgspec.json.Decoder(_WrappedNumbers, strict=False).decode
 
 
 class DepthReader:
@@ -60,31 +64,29 @@ class DepthReader:
     def __init__(self, listing: Listing) -> None:
         self._instrument = listing.id
         self._price, self._quantity = listing.price, listing.quantity
-        self._price_end = b"e%d," % self._price.decimals
-        self._quantity_end = b"e%d]" % self._quantity.decimals
+        price, quantity = b"e%d" % self._price.decimals, b"e%d" % self._quantity.decimals
+        self._next_number = price + b","
+        self._next_level = quantity + b"],["
+        self._next_side = quantity + b']],"a":[['
+        self._end = quantity + b"]]}}"
 
     def read(self, data: bytes) -> BookDelta:
         """Convert one frame. Raises DECODE_ERRORS, MalformedFrame, Unrepresentable."""
         return self._read_in_bulk(data) or self._read_each(data)
 
     def _read_in_bulk(self, data: bytes) -> BookDelta | None:
-        """Both sides in one decoder call each, None for an unusual frame."""
-        head, _, tail = data.partition(b',"b":[["')
-        bids, _, asks = tail.partition(b'"]],"a":[["')
-        shape = tail.translate(SHAPE)
-        if TOO_LONG in shape or ODD in shape or asks[-5:] != b'"]]}}':
+        """All levels in one decoder call, None for an unusual frame."""
+        head, _, tail = data.partition(b'"b":[["')
+        shape = data.translate(SHAPE)
+        if shape.rfind(TOO_LONG) >= 0 or ODD in shape or tail[-5:] != b'"]]}}':
             return None
+        levels = tail[:-5].replace(b'","', self._next_number).replace(b'"],["', self._next_level)
+        levels = levels.replace(b'"]],"a":[["', self._next_side, 1)
         try:
-            header = _header(head + b"}}").data
-            sides = self._side(bids), self._side(asks[:-5])
+            body = _numbers(b'%b"b":[[%b%b' % (head, levels, self._end)).data
         except DECODE_ERRORS:
             return None
-        return BookDelta(self._instrument, *sides, header.U, header.u, header.pu, header.T or header.E)
-
-    def _side(self, texts: bytes) -> list[tuple[int, int]]:
-        end = self._quantity_end
-        numbers = texts.replace(b'","', self._price_end).replace(b'"],["', end + b",[")
-        return _levels(b"[[%b%b]" % (numbers, end))
+        return BookDelta(self._instrument, body.b, body.a, body.U, body.u, body.pu, body.T or body.E)
 
     def _read_each(self, data: bytes) -> BookDelta:
         body = _texts(data).data
