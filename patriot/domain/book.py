@@ -1,21 +1,25 @@
-"""An order book on integers. Rule: dictionaries hold the levels, a heap per side finds the best, lazily.
+"""An order book on integers. Rule: dictionaries hold the levels; only the prices near the top are kept in order.
 
-A side is price -> quantity. The heap holds every price that was ever new, plus stale ones of levels that are gone; they
-are thrown away when they reach the top, and the heap is rebuilt when most of it is stale. So a changed quantity costs
-one dictionary write, a new price one heap push, and the best price is read at the top.
+A side is price -> quantity. What is asked for stands near the top: there a sorted list holds the prices, and a level
+behind them costs one dictionary write, also when it is new. A price whose level is gone stays in the list until it
+comes to the top. A list that has grown long forgets its far end; one that has run out is made again from all levels.
 """
 
-from heapq import heapify, heappop, heappush
+from bisect import insort
+from heapq import nlargest, nsmallest
+from itertools import islice
+from math import inf
 
 from patriot.protocols.market import BookDelta, BookSnapshot, Level
 
-STALE_MAX = 1024  # a heap may hold this many stale prices beyond the number of levels
+NEAR = 64  # prices in order after a look at all levels
+NEAR_MAX = 256  # with those that came later, and those that are gone
 
 
 class OrderBook:
     """One instrument's book. Sequence and staleness are the feed's duty; the book applies what it is given."""
 
-    __slots__ = ("_ask_heap", "_bid_heap", "asks", "bids", "instrument", "sequence", "time_ms")
+    __slots__ = ("_near_asks", "_near_bids", "asks", "bids", "instrument", "sequence", "time_ms")
 
     def __init__(self, instrument: str) -> None:
         self.instrument = instrument
@@ -24,8 +28,8 @@ class OrderBook:
     def clear(self) -> None:
         self.bids: dict[int, int] = {}
         self.asks: dict[int, int] = {}
-        self._bid_heap: list[int] = []  # negated, because heapq keeps the smallest on top
-        self._ask_heap: list[int] = []
+        self._near_bids: list[int] = []  # every bid from the first entry on; the best is the last
+        self._near_asks: list[int] = []  # the same, negated
         self.sequence = 0
         self.time_ms = 0
 
@@ -38,30 +42,41 @@ class OrderBook:
 
     def best_bid(self) -> Level | None:
         """Highest bid, or None."""
-        heap, levels = self._bid_heap, self.bids
-        while heap:
-            price = -heap[0]
+        levels, near = self.bids, self._near_bids
+        while near:
+            price = near[-1]
             quantity = levels.get(price)
             if quantity is not None:
                 return price, quantity
-            heappop(heap)
-        return None
+            near.pop()
+        if not levels:
+            return None
+        self._look_at_all_bids()
+        return self.best_bid()
 
     def best_ask(self) -> Level | None:
         """Lowest ask, or None."""
-        heap, levels = self._ask_heap, self.asks
-        while heap:
-            price = heap[0]
+        levels, near = self.asks, self._near_asks
+        while near:
+            price = -near[-1]
             quantity = levels.get(price)
             if quantity is not None:
                 return price, quantity
-            heappop(heap)
-        return None
+            near.pop()
+        if not levels:
+            return None
+        self._look_at_all_asks()
+        return self.best_ask()
 
     def top(self, depth: int) -> tuple[list[Level], list[Level]]:
         """The best `depth` levels of each side, best first."""
-        bids = [(-key, self.bids[-key]) for key in _best(self._bid_heap, self.bids, -1, depth)]
-        asks = [(key, self.asks[key]) for key in _best(self._ask_heap, self.asks, 1, depth)]
+        bids, asks = _best(self._near_bids, self.bids, 1, depth), _best(self._near_asks, self.asks, -1, depth)
+        if len(bids) < min(depth, len(self.bids)):
+            self._look_at_all_bids(depth)
+            bids = _best(self._near_bids, self.bids, 1, depth)
+        if len(asks) < min(depth, len(self.asks)):
+            self._look_at_all_asks(depth)
+            asks = _best(self._near_asks, self.asks, -1, depth)
         return bids, asks
 
     @property
@@ -73,54 +88,48 @@ class OrderBook:
     def _apply_snapshot(self, snapshot: BookSnapshot) -> None:
         self.bids = {price: quantity for price, quantity in dict(snapshot.bids).items() if quantity}
         self.asks = {price: quantity for price, quantity in dict(snapshot.asks).items() if quantity}
-        self._rebuild_bids()
-        self._rebuild_asks()
+        self._look_at_all_bids()
+        self._look_at_all_asks()
         self.sequence = snapshot.sequence
         self.time_ms = snapshot.time_ms
 
     def _apply_delta(self, delta: BookDelta) -> None:
         """The loop that market data lives in: written out for both sides, because a call per level costs more."""
-        levels, heap = self.bids, self._bid_heap
+        levels, near = self.bids, self._near_bids
+        last = near[0] if near else -inf
         for price, quantity in delta.bids:
             if not quantity:
                 levels.pop(price, None)
-            elif price in levels:
+            elif price < last or price in levels:
                 levels[price] = quantity
             else:
                 levels[price] = quantity
-                heappush(heap, -price)
-        if len(heap) > 2 * len(levels) + STALE_MAX:
-            self._rebuild_bids()
-        levels, heap = self.asks, self._ask_heap
+                insort(near, price)
+        if len(near) > NEAR_MAX:
+            del near[: -NEAR_MAX // 2]
+        levels, near = self.asks, self._near_asks
+        last = -near[0] if near else inf
         for price, quantity in delta.asks:
             if not quantity:
                 levels.pop(price, None)
-            elif price in levels:
+            elif price > last or price in levels:
                 levels[price] = quantity
             else:
                 levels[price] = quantity
-                heappush(heap, price)
-        if len(heap) > 2 * len(levels) + STALE_MAX:
-            self._rebuild_asks()
+                insort(near, -price)
+        if len(near) > NEAR_MAX:
+            del near[: -NEAR_MAX // 2]
         self.sequence = delta.last
         self.time_ms = delta.time_ms
 
-    def _rebuild_bids(self) -> None:
-        self._bid_heap = [-price for price in self.bids]
-        heapify(self._bid_heap)
+    def _look_at_all_bids(self, count: int = NEAR) -> None:
+        self._near_bids = nlargest(count, self.bids)[::-1]
 
-    def _rebuild_asks(self) -> None:
-        self._ask_heap = list(self.asks)
-        heapify(self._ask_heap)
+    def _look_at_all_asks(self, count: int = NEAR) -> None:
+        self._near_asks = [-price for price in reversed(nsmallest(count, self.asks))]
 
 
-def _best(heap: list[int], levels: dict[int, int], sign: int, depth: int) -> list[int]:
-    """The best `depth` keys (sign * price). They are taken out and put back; stale ones in their way are gone then."""
-    best: list[int] = []
-    while heap and len(best) < depth:
-        key = heappop(heap)
-        if sign * key in levels and key not in best[-1:]:
-            best.append(key)
-    for key in best:
-        heappush(heap, key)
-    return best
+def _best(near: list[int], levels: dict[int, int], sign: int, depth: int) -> list[Level]:
+    """The best levels among the prices near the top, `depth` at most."""
+    prices = (sign * key for key in dict.fromkeys(reversed(near)))
+    return list(islice(((price, levels[price]) for price in prices if price in levels), depth))

@@ -1,11 +1,12 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sortedcontainers import SortedDict
 
-from patriot.domain.book import STALE_MAX, OrderBook
+from patriot.domain import book as module
+from patriot.domain.book import NEAR, NEAR_MAX, OrderBook
 from patriot.protocols.market import BookDelta, BookSnapshot
 
 Levels = list[tuple[int, int]]
@@ -64,20 +65,48 @@ def test_clear_forgets_levels_and_sequence() -> None:
     assert (one.bids, one.asks, one.sequence, one.best_bid()) == ({}, {}, 0, None)
 
 
-def test_heaps_stay_bounded_when_levels_come_and_go() -> None:
+def test_prices_in_order_stay_few_when_levels_come_and_go() -> None:
     one = book([(1, 1)], [(10**9, 1)])
-    for number in range(20 * STALE_MAX):
-        price = 2 + number % (10 * STALE_MAX)
+    for number in range(20 * NEAR_MAX):
+        price = 2 + number % (10 * NEAR_MAX)
         one.apply(delta([(price, 1)], [(10**9 - price, 1)]))
         one.apply(delta([(price, 0)], [(10**9 - price, 0)]))
-    assert len(one._bid_heap) <= 2 * len(one.bids) + STALE_MAX + 1
-    assert len(one._ask_heap) <= 2 * len(one.asks) + STALE_MAX + 1
+    assert max(len(one._near_bids), len(one._near_asks)) <= NEAR_MAX
     assert (one.best_bid(), one.best_ask()) == ((1, 1), (10**9, 1))
+
+
+def test_levels_far_from_the_top_are_found_when_it_comes_to_them() -> None:
+    prices = range(1, 10 * NEAR)
+    one = book([(price, 1) for price in prices], [(10**6 - price, 1) for price in prices])
+    one.apply(delta([(10 * NEAR, 2)], [(10**6 - 10 * NEAR, 2)]))
+    one.apply(delta([(-5, 3)], [(10**6 + 5, 3)]))  # behind all others
+    for price in reversed(range(1, 10 * NEAR + 1)):
+        best = one.best_bid(), one.best_ask()
+        assert best == ((price, 1 + price // (10 * NEAR)), (10**6 - price, 1 + price // (10 * NEAR)))
+        one.apply(delta([(price, 0)], [(10**6 - price, 0)]))
+    assert (one.best_bid(), one.best_ask()) == ((-5, 3), (10**6 + 5, 3))
+
+
+def test_more_levels_are_shown_than_are_kept_in_order() -> None:
+    bids, asks = ([(sign * price, price) for price in range(1, 3 * NEAR_MAX)] for sign in (-1, 1))
+    one = book(bids, asks)
+    assert one.top(2 * NEAR_MAX) == (bids[: 2 * NEAR_MAX], asks[: 2 * NEAR_MAX])
+    one.apply(delta([bids[0], (-2, 0)], [asks[0], (2, 0)]))
+    assert one.top(10**6) == ([bids[0], *bids[2:]], [asks[0], *asks[2:]])
 
 
 side = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=6)
 
 
+@pytest.fixture(params=[(NEAR, NEAR_MAX), (2, 4), (1, 1)])
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So few prices in order that the list is cut, and made again, all the time."""
+    monkeypatch.setattr(module, "NEAR", request.param[0])
+    monkeypatch.setattr(module, "NEAR_MAX", request.param[1])
+
+
+@pytest.mark.usefixtures("few")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(side, side, st.lists(st.tuples(side, side, st.booleans()), max_size=30))
 def test_book_equals_a_sorted_map(bids: Levels, asks: Levels, changes: list[tuple[Levels, Levels, bool]]) -> None:
     one, oracle = OrderBook("X"), (SortedDict(), SortedDict())
