@@ -5,7 +5,8 @@ positions come back as `position.updated`. Trades arrive through the in-process 
 is saved while it runs; a new process goes on from there.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 from uuid import UUID
@@ -36,6 +37,9 @@ from schemas.topics import ACCOUNT_EVENTS, ORDER_EVENTS
 
 LOOK_SECONDS = 1.0
 SAVE_SECONDS = 10.0
+AGREE_SECONDS = 5.0
+ASK_AGAIN_SECONDS = (0.2, 0.5, 1.0)
+BAD_REQUEST, SERVER_ERROR = 400, 500
 
 log = structlog.get_logger()
 
@@ -55,7 +59,7 @@ class Instances:
         self._context = context
         self._running: dict[UUID, Instance] = {}
         self._refused: set[UUID] = set()
-        self._saved_at = context.runtime.clock.monotonic()
+        self._saved_at = self._agreed_at = context.runtime.clock.monotonic()
 
     @property
     def running(self) -> Collection[Instance]:
@@ -74,6 +78,7 @@ class Instances:
         for identifier, row in active.items():
             if identifier in self._running and row["status"] != self._running[identifier].row["status"]:
                 await self._running[identifier].become(row)
+        await self._agree()
         await self._save()
 
     async def _try_to_start(self, row: Mapping[str, Any]) -> None:
@@ -90,6 +95,7 @@ class Instances:
         place = partial(place_order, context, row["account_id"], row["name"])
         instance = await open_instance(context, row, strategies()[row["kind"]], place, partial(cancel_order, context))
         self._running[row["id"]] = instance
+        await instance.take_over()
         await self._want(instance)
         listen = partial(self._on_market, instance)
         instance.unsubscribe = context.runtime.ticks.subscribe(listen, list(instance.strategy.instruments))
@@ -109,6 +115,14 @@ class Instances:
         for instance in self._running.values():
             instance.unsubscribe()
 
+    async def _agree(self) -> None:
+        """Now and then: an order that got no answer may never have been made."""
+        now = self._context.runtime.clock.monotonic()
+        if now - self._agreed_at >= AGREE_SECONDS:
+            self._agreed_at = now
+            for instance in self._running.values():
+                await instance.agree()
+
     async def _save(self) -> None:
         now = self._context.runtime.clock.monotonic()
         if now - self._saved_at >= SAVE_SECONDS and self._context.runtime.settings.market != "replay":
@@ -121,18 +135,25 @@ class Instances:
         if runner.on_market(message) and not runner.busy:
             self._context.runtime.spawn(runner.work(), f"strategy {runner.strategy.NAME}")
 
-    def on_position(self, event: PositionUpdated) -> None:
-        for instance in self._running.values():
-            if instance.row["account_id"] == event.account_id and event.instrument in instance.strategy.instruments:
-                instance.runner.on_position(event.quantity, event.instrument)
+    def on_position(self, event: PositionUpdated, version: int) -> None:
+        for instance in self._of(event.account_id):
+            if event.instrument in instance.strategy.instruments:
+                instance.runner.on_position(event.quantity, event.instrument, version)
 
-    def on_order_end(self, event: OrderEvent) -> None:
-        for instance in self._running.values():
-            instance.runner.on_order_end(event.order_id)
+    async def on_order_end(self, event: OrderEvent) -> None:
+        for instance in self._of(event.account_id):
+            await instance.on_order_end(event.order_id)
+
+    def _of(self, account_id: UUID) -> Sequence[Instance]:
+        return [one for one in self._running.values() if one.row["account_id"] == account_id]
 
 
 async def place_order(context: RequestContext, account_id: UUID, name: str, intent: Intent) -> UUID | None:
-    """Send one intent to order_commands; a refusal is logged, and the strategy goes on."""
+    """Send one intent to order_commands, under one id however often it takes: its order is made once.
+
+    A refusal is logged, and the strategy goes on. Without an answer the order may have been made: it is waited for.
+    """
+    order_id, signalled = context.uuid(), context.runtime.clock.monotonic()
     body = {
         "account_id": str(account_id),
         "instrument": intent.instrument,
@@ -145,14 +166,19 @@ async def place_order(context: RequestContext, account_id: UUID, name: str, inte
         "post_only": intent.post_only,
         "strategy_id": name,
     }
-    signalled = context.runtime.clock.monotonic()
-    answer = await context.fresh().invoke("order-commands", "POST", "/api/v1/orders", orjson.dumps(body))
-    told = orjson.loads(answer.body)
-    if answer.status == 201:
-        metrics.order_processing(feed.name, "signal").observe(context.runtime.clock.monotonic() - signalled)
-        return UUID(told["order_id"])
-    log.warning("order refused", strategy=name, code=told.get("code"), detail=told.get("detail"))
-    return None
+    asking = context.fresh()
+    for pause_seconds in ASK_AGAIN_SECONDS:
+        with suppress(TimeoutError):
+            answer = await asking.invoke("order-commands", "POST", f"/orders/{order_id}/place", orjson.dumps(body))
+            if answer.status < BAD_REQUEST:
+                metrics.order_processing(feed.name, "signal").observe(context.runtime.clock.monotonic() - signalled)
+                return order_id
+            told = orjson.loads(answer.body)
+            log.warning("order refused", strategy=name, code=told.get("code"), detail=told.get("detail"))
+            if answer.status < SERVER_ERROR:
+                return None
+        await context.runtime.clock.sleep(pause_seconds)
+    return order_id
 
 
 async def cancel_order(context: RequestContext, order_id: UUID) -> None:
@@ -179,15 +205,15 @@ async def run(context: RequestContext) -> None:
 @feed.on(ACCOUNT_EVENTS, PositionUpdated)
 async def follow_position(event: PositionUpdated, context: Context) -> None:
     instances = context.runtime.local.get(feed.name)
-    if isinstance(instances, Instances):
-        instances.on_position(event)
+    if isinstance(instances, Instances) and context.event is not None:
+        instances.on_position(event, context.event.streamversion)
 
 
 @feed.on(ORDER_EVENTS, OrderFilled, OrderCancelled, OrderRejected, OrderExpired)
 async def follow_order(event: OrderEvent, context: Context) -> None:
     instances = context.runtime.local.get(feed.name)
     if isinstance(instances, Instances):
-        instances.on_order_end(event)
+        await instances.on_order_end(event)
 
 
 app = feed.app

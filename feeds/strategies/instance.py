@@ -1,7 +1,7 @@
 """One row of `strategies`, brought to life. Rule: it goes on where it was; what it missed it sees, but does not trade.
 
-Opening: the position and the open orders from the platform, the strategy's memory from its snapshot, then the bars that
-the store has since (or, without a snapshot, as many as the strategy wants for its warm-up).
+Opening: the position from the platform, the strategy's memory from its snapshot, then the bars that the store has since
+(or, without a snapshot, as many as the strategy wants for its warm-up); then the orders that are still under way.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ import structlog
 
 from feeds.strategies.runner import CancelOrder, PlaceOrder, Runner
 from patriot.domain.position import position_id
-from patriot.runtime.aggregates import POSITION
+from patriot.runtime.aggregates import ORDER, POSITION
 from patriot.runtime.context import RequestContext
 from patriot.store.api import Between, Snapshot, StreamId
 from patriot.strategy import Strategy, StrategyBar
@@ -55,6 +55,39 @@ class Instance:
         self.runner.paused = row["status"] == "paused"
         if self.runner.paused and self.strategy.QUOTES:
             await self.runner.take_back()
+
+    async def take_over(self) -> None:
+        """Wait for what a process before this one has placed. Rows may lag behind, events tell how an order stands.
+
+        To be called once news of orders and positions come here: then nothing falls between these looks and the news.
+        """
+        where = {"account_id": self.row["account_id"], "strategy_id": self.row["name"], "status": list(OPEN_STATUSES)}
+        for row in await self._context.find("orders", where):
+            if not await self._is_over(row["id"]):
+                self.runner.adopt(row["id"])
+        await self.look_at_positions()
+
+    async def agree(self) -> None:
+        """Wait no longer for orders that are over, or that never came to be."""
+        for order_id in sorted(self.runner.waits_for):
+            if await self._is_over(order_id):
+                await self.on_order_end(order_id)
+
+    async def _is_over(self, order_id: UUID) -> bool:
+        order = (await self._context.load(ORDER, order_id)).state
+        return order is None or order.ended
+
+    async def on_order_end(self, order_id: UUID) -> None:
+        """The position first: what is decided after an order is decided on what the order has done."""
+        if self.runner.busy or order_id in self.runner.waits_for:
+            await self.look_at_positions()
+        self.runner.on_order_end(order_id)
+
+    async def look_at_positions(self) -> None:
+        for name in self.strategy.instruments:
+            loaded = await self._context.load(POSITION, position_id(self.row["account_id"], name))
+            if loaded.state is not None:
+                self.runner.on_position(loaded.state.quantity, name, loaded.version)
 
     async def save(self) -> None:
         """Keep what the strategy remembers, if it has seen anything new."""
@@ -105,20 +138,10 @@ async def open_instance(
     strategy = kind(first, kind.Parameters.model_validate(settings), others)
     instance = Instance(context, row, Runner(strategy, place, cancel))
     instance.runner.paused = row["status"] == "paused"
-    for name in strategy.instruments:
-        loaded = await context.load(POSITION, position_id(row["account_id"], name))
-        if loaded.state is not None:
-            strategy.on_position(loaded.state.quantity, name)
-    for order_id in await _open_orders(context, row):
-        instance.runner.adopt(order_id)
+    await instance.look_at_positions()
     await instance.remember()
     instance.runner.show_past(await _missed(context, instance))
     return instance
-
-
-async def _open_orders(context: RequestContext, row: Mapping[str, Any]) -> list[UUID]:
-    where = {"account_id": row["account_id"], "strategy_id": row["name"], "status": list(OPEN_STATUSES)}
-    return [order["id"] for order in await context.find("orders", where)]
 
 
 async def _missed(context: RequestContext, instance: Instance) -> list[StrategyBar]:

@@ -16,7 +16,7 @@ from patriot.domain.bars import BarBuilder
 from patriot.protocols.market import Bar, Market, Trade
 from patriot.strategy import Intent, Strategy, StrategyBar
 
-BARS_WAITING_MAX = 1000
+BARS_WAITING_MAX = ENDED_MAX = 1000
 
 log = structlog.get_logger()
 
@@ -39,9 +39,16 @@ class Runner:
         self._bars = {name: BarBuilder(name, tuple(strategy.timeframes)) for name in strategy.instruments}
         self._waiting: deque[Bar] = deque(maxlen=BARS_WAITING_MAX)
         self._open: set[UUID] = set()
+        self._ended: deque[UUID] = deque(maxlen=ENDED_MAX)
+        self._positions: dict[str, int] = {}  # versions
         self.seen_ms = 0  # end of the newest bar that the strategy has seen
         self.paused = False
         self.busy = False
+
+    @property
+    def waits_for(self) -> frozenset[UUID]:
+        """Its orders that are under way."""
+        return frozenset(self._open)
 
     def on_market(self, message: Market) -> bool:
         """Take a tick; True when a bar has closed and `work` is due."""
@@ -51,15 +58,20 @@ class Runner:
         self._waiting.extend(closed)
         return bool(closed)
 
-    def on_position(self, quantity: Decimal, instrument: str = "") -> None:
-        self.strategy.on_position(quantity, instrument)
+    def on_position(self, quantity: Decimal, instrument: str, version: int) -> None:
+        """Brokers reorder: what is older than the newest is of the past."""
+        if version >= self._positions.get(instrument, 0):
+            self._positions[instrument] = version
+            self.strategy.on_position(quantity, instrument)
 
     def adopt(self, order_id: UUID) -> None:
-        """An order of a process before this one is under way."""
-        self._open.add(order_id)
+        """An order is under way, unless its end has come before the news of its beginning."""
+        if order_id not in self._ended:
+            self._open.add(order_id)
 
     def on_order_end(self, order_id: UUID) -> None:
         self._open.discard(order_id)
+        self._ended.append(order_id)
 
     def show_past(self, bars: Iterable[StrategyBar]) -> None:
         """Let the strategy see bars of before; what it wants to do about them is of the past."""
@@ -96,4 +108,4 @@ class Runner:
         for intent in intents:
             order_id = await self._place(intent)
             if order_id is not None:
-                self._open.add(order_id)
+                self.adopt(order_id)

@@ -160,6 +160,9 @@ def _receipt(judged: Judged, context: RequestContext) -> OrderReceipt:
 
 
 def _rows(judged: Sequence[Judged], context: RequestContext) -> list[Row]:
-    """What the platform holds back stands in the read model from the start: `triggers` begins with these rows."""
-    held = [one.event for one in judged if one.event.emulated or one.event.link]
-    return [order_row(ORDER.fold(None, event, 1, context.now())) for event in held]
+    """What the platform holds back, or has placed itself, stands in the read model from the start: `triggers` and
+    strategies begin with these rows, and must miss none.
+    """
+    events = [one.event for one in judged]
+    own = [event for event in events if event.emulated or event.link or event.strategy_id]
+    return [order_row(ORDER.fold(None, event, 1, context.now())) for event in own]

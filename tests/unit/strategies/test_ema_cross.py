@@ -139,6 +139,24 @@ async def test_runner_waits_for_its_order():
     assert len(placed) == 2
 
 
+async def test_runner_does_not_wait_for_an_order_whose_end_came_before_its_answer():
+    order_id = uuid4()
+    run, placed = runner(order_id)
+    run.on_order_end(order_id)
+    for second in range(3):
+        run.on_market(trade(6_000_000, second))
+        await run.work()
+    assert len(placed) == 2
+    assert not run.waits_for
+
+
+def test_runner_leaves_a_position_that_is_older_than_the_newest():
+    run, _ = runner()
+    run.on_position(Decimal(2), PERPETUAL.id, 2)
+    run.on_position(Decimal(1), PERPETUAL.id, 1)
+    assert run.strategy.position == 2
+
+
 async def test_runner_goes_on_after_a_refusal():
     run, placed = runner(None)
     for second in range(3):
