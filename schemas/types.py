@@ -1,7 +1,7 @@
 """The words that commands, events and queries share. Decimals travel as JSON strings; times are UTC with zone."""
 
 import re
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -34,11 +34,15 @@ ComplianceStatus = Literal["unverified", "pending", "verified", "rejected"]
 
 MAX_DECIMALS = 18
 LARGEST = Decimal(10) ** MAX_DECIMALS
+_SMALLEST = 1 / LARGEST
+_EXACT = Context(prec=40, traps=[Inexact])
 PLAIN_NUMBER = r"^-?[0-9]{1,19}(\.[0-9]{1,18})?$"  # for documents; the check below leaves room for a better text
 _PLAIN = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,64})?")
 
 
 def _no_float(value: object) -> object:
+    if isinstance(value, Decimal):
+        return value
     if isinstance(value, (float, bool)):
         raise ValueError('must be a decimal string, for example "0.25": a JSON number loses digits')  # noqa: TRY004
     if isinstance(value, str) and not _PLAIN.fullmatch(value):
@@ -47,20 +51,13 @@ def _no_float(value: object) -> object:
 
 
 def _bounded(value: Decimal) -> Decimal:
-    if _decimals(value) > MAX_DECIMALS:
-        raise ValueError(f"must have at most {MAX_DECIMALS} decimals")
-    if abs(value) > LARGEST:
+    if not -LARGEST <= value <= LARGEST:
         raise ValueError("must not be larger than 10^18")
+    try:
+        _EXACT.quantize(value, _SMALLEST)  # zeros at the end do not count
+    except Inexact:
+        raise ValueError(f"must have at most {MAX_DECIMALS} decimals") from None
     return value
-
-
-def _decimals(value: Decimal) -> int:
-    """Those that say something: zeros at the end do not count. (`normalize` would round to the context's digits.)"""
-    _, digits, exponent = value.as_tuple()
-    if not isinstance(exponent, int) or -exponent <= MAX_DECIMALS:
-        return 0
-    significant = len("".join(map(str, digits)).rstrip("0"))
-    return significant - len(digits) - exponent if significant else 0
 
 
 def _plain(value: Decimal) -> str:
@@ -70,8 +67,8 @@ def _plain(value: Decimal) -> str:
 
 Number = Annotated[
     Decimal,
-    BeforeValidator(_no_float, json_schema_input_type=Annotated[str, Field(pattern=PLAIN_NUMBER)]),
     Field(allow_inf_nan=False),
+    BeforeValidator(_no_float, json_schema_input_type=Annotated[str, Field(pattern=PLAIN_NUMBER)]),
     AfterValidator(_bounded),
     PlainSerializer(_plain, return_type=str, when_used="json"),
 ]

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from patriot.runtime.messages import encoded_report
 from patriot.store.api import Origin, RecordedEvent, StreamId
 from patriot.telemetry.tracing import trace_parent
 from schemas.reports import BalanceReport, RiskMetrics, VenueReport
@@ -144,7 +145,7 @@ def from_report(
         source=f"/patriot/{service}",
         type=report.TYPE,
         time=now,
-        data=msgspec.Raw(report.model_dump_json().encode()),
+        data=msgspec.Raw(encoded_report(report)),
         subject=str(subject),
         tenantid=str(origin.tenant_id),
         correlationid=origin.correlation_id,

@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 from patriot.domain.balances import changes_of
 from patriot.domain.ledger import entries_of
 from patriot.domain.quotas import difference
+from patriot.runtime.messages import encoded_event
 from patriot.store.api import (
     Append,
     BalanceChange,
@@ -139,7 +140,7 @@ def writes_nothing(commit: Commit) -> bool:
 
 
 def new_event(event: Event) -> NewEvent:
-    return NewEvent(event.TYPE, event.SCHEMA, event.model_dump_json().encode())
+    return NewEvent(event.TYPE, event.SCHEMA, encoded_event(event))
 
 
 def _balance_changes(event: MoneyEvent) -> list[BalanceChange]:

@@ -6,7 +6,6 @@ embedded broker, which hosts the part, hands it the event itself.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 import structlog
@@ -18,17 +17,13 @@ from patriot.domain.errors import DomainError
 from patriot.runtime.cloudevent import BINARY_PREFIX, CloudEvent, InvalidCloudEvent, decode
 from patriot.runtime.cloudevent import receive as read_request
 from patriot.runtime.context import RequestContext
+from patriot.runtime.messages import decoded
 from patriot.store.api import AlreadyProcessed
 from patriot.telemetry.tracing import span
-from schemas.events import EVENTS
-from schemas.reports import REPORTS
 from schemas.topics import LESSENS_RISK, Topic
-from schemas.types import Message
-from schemas.upcasters import MalformedEvent, decode_event
+from schemas.upcasters import MalformedEvent
 
 BINARY_MARK = (BINARY_PREFIX + "specversion").encode()
-
-MESSAGES_REMEMBERED = 4096
 
 Handler = Callable[..., Awaitable[Any]]
 Verdict = Literal["SUCCESS", "RETRY", "DROP"]
@@ -59,7 +54,7 @@ ANSWERS: dict[Verdict, Response] = {
 
 def receiver(subscription: Subscription) -> Receiver:
     """Hand the event to the subscription's handler, and judge how that ended."""
-    handler, decode_data = subscription.handler, _data_decoder(subscription.type)
+    handler = subscription.handler
     name, first = f"handle {subscription.type}", subscription.type in LESSENS_RISK
 
     async def judged(event: CloudEvent, context: RequestContext) -> Verdict:
@@ -67,7 +62,7 @@ def receiver(subscription: Subscription) -> Receiver:
             if event.type != subscription.type:
                 raise InvalidCloudEvent(f"type is {event.type!r}, this route takes {subscription.type!r}")
             context.event, context.origin, context.first = event, event.origin, first
-            await handler(decode_data(event), context)
+            await handler(decoded(event.type, event.schemaversion, bytes(event.data)), context)
         except AlreadyProcessed:
             return "SUCCESS"
         except (InvalidCloudEvent, MalformedEvent, ValidationError, DomainError, ValueError) as error:
@@ -110,16 +105,3 @@ async def event_of(request: Request) -> CloudEvent:
     body = await request.body()
     binary = any(name == BINARY_MARK for name, _ in request.scope["headers"])
     return read_request(request.headers, body) if binary else decode(body)
-
-
-def _data_decoder(name: str) -> Callable[[CloudEvent], Message]:
-    if name in EVENTS:
-        return lambda event: _recorded(event.type, event.schemaversion, bytes(event.data))
-    report = REPORTS[name]
-    return lambda event: report.model_validate_json(bytes(event.data))
-
-
-@lru_cache(MESSAGES_REMEMBERED)
-def _recorded(name: str, schema_version: int, data: bytes) -> Message:
-    """The same event comes to several consumers of one process."""
-    return decode_event(name, schema_version, data)

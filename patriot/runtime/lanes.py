@@ -2,7 +2,8 @@
 
 AWAITED   somebody waits for it (venue reports); has workers of its own
 ACTING    moves an order on; a lane in which something waits that lessens risk goes before all others
-SHOWING   keeps read models; goes when nothing acts, and every fourth time when something does
+SHOWING   keeps read models; goes when nothing acts, and every eighth time when something does: what changes again
+          meanwhile is shown once
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import NamedTuple
 from patriot.runtime.cloudevent import CloudEvent
 from schemas.topics import LESSENS_RISK, Topic
 
-SHOWING_EVERY = 4
+SHOWING_EVERY = 8
 
 
 class Urgency(IntEnum):

@@ -5,7 +5,7 @@ Checked in the caller's own time, before the commit meets others, so bad input n
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -20,6 +20,7 @@ DECIMALS = 18
 EVENTS_MAX = 10_000  # per commit
 _STEP = Decimal(1).scaleb(-DECIMALS)
 _WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_EXACT = Context(prec=60, traps=[Inexact])
 _INTEGER_MAX = 2**31 - 1
 _BIGINT_MAX = 2**63 - 1
 SEPARATOR = "\x1f"  # joins texts on their way to the database; a control character, so no name or JSON holds it
@@ -93,7 +94,12 @@ def _check_row(row: Row, origin: Origin) -> CheckedRow:
     table = _table(row.table)
     if not table.by_rows:
         raise InvalidValue("table", f"{table.name} is written by balance changes only")
-    values = {name: _check_value(table, name, value) for name, value in row.values.items()}
+    columns = table.columns
+    for name in row.values.keys() - columns.keys():
+        raise InvalidValue(name, f"is no column of {table.name} that a row may set")
+    values = {
+        name: None if value is None else _CHECKS[columns[name]](value, name) for name, value in row.values.items()
+    }
     for name in (*table.key, *((table.version,) if table.version else ())):
         if values.get(name) is None:
             raise InvalidValue(name, f"is required in {table.name}")
@@ -101,13 +107,6 @@ def _check_row(row: Row, origin: Origin) -> CheckedRow:
         values["tenant_id"] = origin.tenant_id
         values["correlation_id"] = origin.correlation_id
     return CheckedRow(table, tuple(values[name] for name in table.full_key), values)
-
-
-def _check_value(table: Table, name: str, value: Any) -> Any:
-    kind = table.columns.get(name)
-    if kind is None:
-        raise InvalidValue(name, f"is no column of {table.name} that a row may set")
-    return None if value is None else _CHECKS[kind](value, name)
 
 
 def _table(name: str) -> Table:
@@ -131,9 +130,10 @@ def _text(value: Any, name: str) -> str:
 
 def _amount(value: Any, name: str) -> Decimal:
     number = decimal_of(value, name)
-    exponent = number.as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -DECIMALS and number != number.quantize(_STEP, context=_WIDE):
-        raise InvalidValue(name, f"has more than {DECIMALS} decimals")
+    try:
+        _EXACT.quantize(number, _STEP)
+    except Inexact:
+        raise InvalidValue(name, f"has more than {DECIMALS} decimals") from None
     return number
 
 

@@ -65,5 +65,11 @@ async def check_rebuild(store: MemoryStore, now: datetime, watch: Watch) -> None
 
 
 def _text(row: dict[str, Any]) -> str:
-    """A row whose equal numbers look equal."""
-    return repr({name: value.normalize() if isinstance(value, Decimal) else value for name, value in row.items()})
+    """A row whose equal values look equal: as an event was made, or as it was read again."""
+    return repr({name: _same(value) for name, value in row.items()})
+
+
+def _same(value: object) -> object:
+    if isinstance(value, Decimal):
+        return value.normalize()
+    return value.isoformat() if isinstance(value, datetime) else value

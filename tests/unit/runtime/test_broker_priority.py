@@ -30,15 +30,16 @@ def lane(name: str, urgency: Urgency) -> LaneKey:
 
 async def test_acting_lanes_go_first_but_do_not_starve_the_showing_ones():
     turns = Turns()
-    for number in range(8):
+    numbers = range(SHOWING_EVERY * 2)
+    for number in numbers:
         turns.put(lane(f"s{number}", Urgency.SHOWING), 0)
         turns.put(lane(f"a{number}", Urgency.ACTING), 0)
-    taken = [(await turns.take()).subject for _ in range(16)]
+    taken = [(await turns.take()).subject for _ in range(SHOWING_EVERY * 4)]
     early = taken[: SHOWING_EVERY * 2]
     assert [name for name in early if name.startswith("s")] == ["s0", "s1"]
     assert early[SHOWING_EVERY - 1] == "s0"
-    assert [name for name in taken if name.startswith("a")] == [f"a{number}" for number in range(8)]
-    assert sorted(taken) == sorted([f"a{n}" for n in range(8)] + [f"s{n}" for n in range(8)])
+    assert [name for name in taken if name.startswith("a")] == [f"a{number}" for number in numbers]
+    assert sorted(taken) == sorted([f"a{n}" for n in numbers] + [f"s{n}" for n in numbers])
 
 
 async def test_waiting_worker_gets_the_next_lane():
