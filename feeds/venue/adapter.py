@@ -170,6 +170,8 @@ class InProcessVenue:
     def _hear(self, listener: Callable[[OrderState], None], event: AccountEvent) -> None:
         if not isinstance(event, OrderUpdate) or not is_platform_account(event.order.account):
             return
+        if event.change is Change.TRAILED:
+            return
         if (event.order.account, event.order.client_order_id) == self._commanded:
             self._untold.append(partial(self._tell, listener, event.order))
         else:
@@ -187,8 +189,6 @@ class InProcessVenue:
         untold, self._untold = self._untold, []
         if fault is None and isinstance(outcome, Accepted):
             return outcome
-        if event.change is Change.TRAILED:
-            return
         for tell in untold:
             tell()
         return outcome if fault is None else Unknown(fault.fault)
@@ -233,6 +233,7 @@ def execution_of(fill: Fill) -> Execution:
 
 
 def _request(order: VenueOrder) -> NewOrder:
+    trailing = order.trailing
     return NewOrder(
         instrument_id=order.instrument,
         side=Side(order.side),
@@ -240,6 +241,9 @@ def _request(order: VenueOrder) -> NewOrder:
         quantity=order.quantity,
         price=order.price,
         trigger_price=order.stop_price,
+        callback_rate=trailing.distance / 100 if trailing and trailing.distance else Decimal(0),
+        activation_price=trailing.activation_price if trailing else None,
+        display_quantity=order.display_quantity,
         time_in_force=TimeInForce(order.time_in_force.lower()),
         expire_ms=int(order.expire_at.timestamp() * 1000) if order.expire_at else 0,
         post_only=order.post_only,
@@ -250,7 +254,6 @@ def _request(order: VenueOrder) -> NewOrder:
 
 def _order_id(ref: OrderRef) -> int:
     """The venue's id where it is told, else 0: then the client order id names the order."""
-    trailing = order.trailing
     return int(ref.venue_order_id) if ref.venue_order_id.isdecimal() else 0
 
 
@@ -258,7 +261,5 @@ def _refusal(status: int) -> Rejected:
     return Rejected(str(status), "too many requests")
 
 
-        callback_rate=trailing.distance / 100 if trailing and trailing.distance else Decimal(0),
-        activation_price=trailing.activation_price if trailing else None,
 def _time(time_ms: int) -> datetime:
     return datetime.fromtimestamp(time_ms / 1000, UTC)

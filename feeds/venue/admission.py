@@ -10,6 +10,7 @@ from patriot.domain.errors import InvalidValue
 from patriot.domain.money import ZERO, decimal_of
 
 CLIENT_ORDER_ID_MAX = 64
+ICEBERG_PARTS_MAX = 10
 
 
 def admit(market: MarketState, request: NewOrder, account: str, order_id: int, now_ms: int) -> Order:
@@ -17,13 +18,14 @@ def admit(market: MarketState, request: NewOrder, account: str, order_id: int, n
 
     Raises:
         InvalidRequest: fields that do not go together.
-        FilterFailure: TRADING, PRICE_FILTER, LOT_SIZE, NOTIONAL.
+        FilterFailure: TRADING, PRICE_FILTER, LOT_SIZE, ICEBERG_PARTS, NOTIONAL.
 
     """
     if not market.instrument.trading:
         raise FilterFailure("TRADING", "the instrument is not trading")
     _check_fields(request, now_ms)
     _check_kind(market, request)
+    _check_iceberg(market, request)
     order = _order_of(market, request, account, order_id, now_ms)
     if not (order.reduce_only or order.close_position):
         check_notional(market, order)
@@ -62,6 +64,17 @@ def _check_kind(market: MarketState, request: NewOrder) -> None:
         _require(fits, "quote_quantity", "needs a spot market order without quantity")
 
 
+def _check_iceberg(market: MarketState, request: NewOrder) -> None:
+    shown = request.display_quantity
+    if shown is None:
+        return
+    rests = request.type is OrderType.LIMIT and request.time_in_force is TimeInForce.GTC
+    _require(rests and not market.instrument.is_derivative, "display_quantity", "needs a spot limit order, GTC")
+    _require(shown < request.quantity, "display_quantity", "must be less than the quantity")
+    if request.quantity > shown * ICEBERG_PARTS_MAX:
+        raise FilterFailure("ICEBERG_PARTS", f"the order would have more than {ICEBERG_PARTS_MAX} parts")
+
+
 def _order_of(market: MarketState, request: NewOrder, account: str, order_id: int, now_ms: int) -> Order:
     budget = request.quote_quantity
     sized = budget is None and not request.close_position
@@ -79,6 +92,7 @@ def _order_of(market: MarketState, request: NewOrder, account: str, order_id: in
         trigger_by=request.trigger_by,
         callback_rate=rate_of(request.callback_rate),
         activation_units=_optional_price(market, request.activation_price, "activation_price"),
+        display_units=0 if request.display_quantity is None else quantity_units(market, request.display_quantity),
         expire_ms=request.expire_ms if request.time_in_force is TimeInForce.GTD else 0,
         post_only=request.post_only,
         reduce_only=request.reduce_only or request.close_position,

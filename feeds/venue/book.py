@@ -6,6 +6,9 @@ A book holds orders of accounts and, where a recording or a live feed drives it,
 that belongs to nobody. **Queue model** of external levels: quantity that appears at a price stands behind everything
 that already rests there; quantity that disappears goes from the back first. So an order of ours at a price has ahead
 of it at most the external quantity that stood there when it came, and moves up only by trades and shrinking levels.
+
+An iceberg stands here with the part that it shows, which is all that the public sees. Once that part is used up, the
+next one takes its place behind everything at its price. Whoever meets icebergs goes maker by maker.
 """
 
 from collections.abc import Iterator
@@ -27,6 +30,8 @@ class Book:
         self.sequence = 0
         self.reduce_only = {True: 0, False: 0}
         """How many reduce-only orders rest on the buy (True) and sell side."""
+        self.icebergs = {True: 0, False: 0}
+        """How many icebergs rest on the buy (True) and sell side."""
         self._engine = MatchingEngine()
         self.owners: dict[int, Order] = {}
         """The orders of accounts that rest, by their tickets."""
@@ -40,9 +45,9 @@ class Book:
 
     def rest(self, order: Order) -> None:
         """Put what is left of an order behind all others at its price. It must not cross."""
-        order.ticket = self._enter(order.is_buy, order.price_units, order.left_units)
-        self.owners[order.ticket] = order
+        self._stand(order, order.left_units)
         self.reduce_only[order.is_buy] += order.reduce_only
+        self.icebergs[order.is_buy] += bool(order.display_units)
 
     def remove(self, order: Order, price: int = 0) -> None:
         """Take a resting order out (of `price`, where its own was changed); one that does not rest is left alone."""
@@ -50,10 +55,15 @@ class Book:
             self._change(order.is_buy, price or order.price_units, -self._engine.cancel(order.ticket))
             self._disown(order)
 
+    def shown(self, order: Order) -> int:
+        """Return how much of a resting order stands in the book: all that is left, but of an iceberg."""
+        return self._engine.left(order.ticket)
+
     def shrink(self, order: Order, left_units: int) -> None:
-        """Lower what is left of a resting order; it keeps its place."""
-        self._change(order.is_buy, order.price_units, left_units - self._engine.left(order.ticket))
-        self._engine.reduce(order.ticket, left_units)
+        """Lower what is left of a resting order, what is hidden first; it keeps its place."""
+        shown = self.shown(order)
+        self._change(order.is_buy, order.price_units, min(shown, left_units) - shown)
+        self._engine.reduce(order.ticket, min(shown, left_units))
 
     def take(self, buy: bool, limit: int, quantity: int) -> list[Taken]:  # noqa: FBT001
         """Match a taker; makers that are used up are out of the book, their fields are the caller's to update."""
@@ -62,7 +72,7 @@ class Book:
             self._change(not buy, price, -size)
             maker = self.owners.get(ticket)
             if maker is not None and ticket not in self._engine:
-                self._disown(maker)
+                self._used_up(maker, maker.left_units - size)
             taken.append((maker, price, size))
         return taken
 
@@ -76,9 +86,10 @@ class Book:
         return self._engine.best_ask() if buy else self._engine.best_bid()
 
     def crossing(self, buy: bool, limit: int) -> Iterator[Taken]:  # noqa: FBT001
-        """Yield what a taker would meet, first to last."""
+        """Yield what a taker would meet, with what is hidden; best prices first."""
         for ticket, price, size in self._engine.crossing(buy, limit):
-            yield self.owners.get(ticket), price, size
+            owner = self.owners.get(ticket)
+            yield owner, price, owner.left_units if owner is not None and owner.display_units else size
 
     # external levels
 
@@ -185,9 +196,23 @@ class Book:
         self._change(buy, price, quantity)
         return self._last_ticket
 
+    def _stand(self, order: Order, left_units: int) -> None:
+        shown = min(order.display_units or left_units, left_units)
+        order.ticket = self._enter(order.is_buy, order.price_units, shown)
+        self.owners[order.ticket] = order
+
+    def _used_up(self, maker: Order, left_units: int) -> None:
+        """What stood of it is gone: an iceberg shows its next part."""
+        if maker.display_units and left_units:
+            del self.owners[maker.ticket]
+            self._stand(maker, left_units)
+        else:
+            self._disown(maker)
+
     def _disown(self, order: Order) -> None:
         del self.owners[order.ticket]
         self.reduce_only[order.is_buy] -= order.reduce_only
+        self.icebergs[order.is_buy] -= bool(order.display_units)
         order.ticket = 0
 
     def _change(self, buy: bool, price: int, difference: int) -> None:  # noqa: FBT001

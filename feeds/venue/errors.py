@@ -5,7 +5,7 @@ VenueError                      .code, text for people
 ├── UnknownAccount              UNKNOWN_ACCOUNT
 ├── UnknownOrder                UNKNOWN_ORDER          not there, or no longer open
 ├── InvalidRequest              INVALID_REQUEST        fields that contradict each other; .field names one
-├── FilterFailure               FILTER_FAILURE         .filter: PRICE_FILTER, LOT_SIZE, NOTIONAL, TRADING
+├── FilterFailure               FILTER_FAILURE         .filter: PRICE_FILTER, LOT_SIZE, ICEBERG_PARTS, NOTIONAL, TRADING
 ├── InsufficientBalance         INSUFFICIENT_BALANCE   spot funds, or margin of a derivative
 ├── DuplicateClientOrderId      DUPLICATE_CLIENT_ID
 ├── WouldTake                   WOULD_TAKE             post-only that would match at once

@@ -1,7 +1,7 @@
 """How an order lives: launched, matched, rested, triggered, ended. Rule: an error raised here changed nothing.
 
 Matching goes through the engine in one sweep, except where a maker may be in the way (self-trade prevention,
-reduce-only makers whose position is gone): then it goes maker by maker and clears each obstacle first.
+reduce-only makers whose position is gone) or hides a part: then it goes maker by maker and clears each obstacle first.
 """
 
 from heapq import heappop, heappush
@@ -124,8 +124,10 @@ class Execution:
     def _match(self, account: Account, market: MarketState, order: Order) -> None:
         prevents = order.self_trade is not SelfTrade.NONE and bool(account.open_orders)
         limit = limit_of(order)
+        makers = not order.is_buy
         while order.is_open:
-            careful = prevents or order.reduce_only or market.book.reduce_only[not order.is_buy]
+            book = market.book
+            careful = prevents or order.reduce_only or book.reduce_only[makers] or book.icebergs[makers]
             quantity = self._clear_way(account, market, order, limit) if careful else order.left_units
             matches = market.book.take(order.is_buy, limit, quantity) if quantity else ()
             for maker, price, size in matches:
@@ -146,7 +148,7 @@ class Execution:
                 if not self._prevent(order, maker):
                     return 0
             elif self.trim(maker):
-                return min(left, maker.left_units)
+                return min(left, market.book.shown(maker))
         return 0
 
     def _prevent(self, order: Order, maker: Order) -> bool:

@@ -95,7 +95,7 @@ class External:
                 market.book.take(buy, price, taken)
                 quantity -= taken
             elif self._execution.trim(maker):
-                take = min(quantity, maker.left_units)
+                take = min(quantity, market.book.shown(maker))
                 market.book.take(buy, price, take)
                 quantity -= take
                 match = Match(price, take, market.next_trade_id(), self._execution.now_ms)

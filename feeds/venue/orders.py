@@ -123,7 +123,8 @@ class NewOrder:
     `client_order_id` may be empty: the venue then makes one. `record_failure` True records a post-only or
     fill-or-kill order that cannot stand as EXPIRED (Bybit, Binance spot FOK) where False raises (Binance GTX).
     `trigger_checked` False accepts a stop whose trigger is already passed; it fires at once. A trailing stop has a
-    `callback_rate` (0.01: one per cent behind the best price), and trails from `activation_price` on, or at once.
+    `callback_rate` (0.01: one per cent behind the best price), and trails from `activation_price` on, or at once. A
+    `display_quantity` makes an iceberg: no more of it is ever shown.
     """
 
     instrument_id: str
@@ -136,6 +137,7 @@ class NewOrder:
     trigger_by: Trigger = Trigger.LAST
     callback_rate: Decimal = ZERO
     activation_price: Decimal | None = None
+    display_quantity: Decimal | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
     expire_ms: int = 0
     post_only: bool = False
@@ -155,7 +157,7 @@ class Order:
     `price_units` is 0 for market types. `filled_amount` is the cumulative notional, `fee_amount` the cumulative fee
     in `fee_asset`. `locked_amount` is what the order holds of a spot balance. `ticket` is its place in the book, 0
     while it is not resting. `callback_rate` counts 10^-12; `best_units` is the best price that a trailing stop has seen
-    since it trails, 0 before.
+    since it trails, 0 before. `display_units` is what an iceberg shows at most, 0 for other orders.
     """
 
     id: int
@@ -172,6 +174,7 @@ class Order:
     callback_rate: int = 0
     activation_units: int = 0
     best_units: int = 0
+    display_units: int = 0
     expire_ms: int = 0
     post_only: bool = False
     reduce_only: bool = False
@@ -215,6 +218,10 @@ class Order:
     @property
     def quantity(self) -> Decimal:
         return self.instrument.quantity_of(self.quantity_units)
+
+    @property
+    def display_quantity(self) -> Decimal | None:
+        return self.instrument.quantity_of(self.display_units) if self.display_units else None
 
     @property
     def filled(self) -> Decimal:

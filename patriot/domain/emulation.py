@@ -27,7 +27,7 @@ Native = Literal["stop", "stop_market", "trailing", "expiry", "iceberg"]
 """`stop` = conditional limit orders, `stop_market` = conditional market orders; the venue's kind of the others."""
 
 NATIVE: Final[Mapping[tuple[str, str], frozenset[Native]]] = {
-    ("BINANCE", "spot"): frozenset({"stop", "stop_market"}),
+    ("BINANCE", "spot"): frozenset({"stop", "stop_market", "iceberg"}),
     ("BINANCE", "linear"): frozenset({"stop", "stop_market", "trailing", "expiry"}),
     ("BYBIT", "spot"): frozenset({"stop", "stop_market"}),
     ("BYBIT", "linear"): frozenset({"stop", "stop_market"}),
@@ -49,6 +49,9 @@ TRAILING_RANGE: Final[Mapping[tuple[str, str], tuple[Decimal, Decimal, Decimal]]
 }
 """The percentages that a venue's own trailing stop takes: lowest, highest, step."""
 
+ICEBERG_PARTS_MAX: Final = 10
+"""Into how many parts a venue's own iceberg may fall: the least that any instrument there has."""
+
 
 def emulations(command: CreateOrder, instrument: Instrument, link: ListLink | None = None) -> tuple[Emulation, ...]:
     """What the platform has to do itself for this order."""
@@ -59,7 +62,8 @@ def emulations(command: CreateOrder, instrument: Instrument, link: ListLink | No
         found.append("trigger")
     if command.time_in_force == "GTD" and not (native >= {"expiry"} and _rests(command, found)):
         found.append("expiry")
-    if (command.display_quantity is not None and "iceberg" not in native) or (link and link.kind == "iceberg"):
+    hides = "iceberg" in native and _hides(command, instrument)
+    if (command.display_quantity is not None and not hides) or (link and link.kind == "iceberg"):
         found.append("iceberg")
     return tuple(found)
 
@@ -79,6 +83,14 @@ def _follows(command: CreateOrder, instrument: Instrument) -> bool:
     if trailing.activation_price is not None and trailing.activation_price % instrument.tick_size:
         return False
     return trailing.distance is not None and lowest <= trailing.distance <= highest and not trailing.distance % step
+
+
+def _hides(command: CreateOrder, instrument: Instrument) -> bool:
+    """Whether the venue's own iceberg can be told to do what is asked."""
+    shown = command.display_quantity
+    if shown is None or command.post_only or shown < instrument.minimum_quantity or shown % instrument.lot_size:
+        return False
+    return command.quantity <= shown * ICEBERG_PARTS_MAX
 
 
 def _rests(command: CreateOrder, emulated: list[Emulation]) -> bool:

@@ -52,9 +52,10 @@ class Binance(Dialect):
     kinds = ("spot", "linear")
     streams = ("spot", "linear")
     wallets = ("spot", "linear")
+    trails = frozenset({"linear"})
+    hides = frozenset({"spot"})
     budgets = {"spot": Budget("spot", 6000, 60), "linear": Budget("linear", 2400, 60)}  # noqa: RUF012 - never changed
     weights = {"spot": _SPOT, "linear": _LINEAR}  # noqa: RUF012 - never changed
-    trails = frozenset({"linear"})
 
     def options(self, kind: str) -> dict[str, Any]:
         options = super().options(kind) | {
@@ -85,12 +86,14 @@ class Binance(Dialect):
         if order.order_type in CONDITIONAL:
             name = "stopLossPrice" if order.order_type.startswith("stop") else "takeProfitPrice"
             parameters[name] = figure(order.stop_price)
-        if order.time_in_force == "GTD" and order.expire_at is not None:
-            parameters["goodTillDate"] = int(order.expire_at.timestamp()) * 1000  # Binance wants whole seconds
         if order.trailing is not None:
             parameters["trailingPercent"] = figure(order.trailing.distance)
             if order.trailing.activation_price is not None:
                 parameters["trailingTriggerPrice"] = figure(order.trailing.activation_price)
+        if order.display_quantity is not None:
+            parameters["icebergAmount"] = figure(order.display_quantity)
+        if order.time_in_force == "GTD" and order.expire_at is not None:
+            parameters["goodTillDate"] = int(order.expire_at.timestamp()) * 1000  # Binance wants whole seconds
         return parameters
 
     async def amend(self, exchange: Any, ref: OrderRef, terms: Terms) -> Structure:

@@ -346,7 +346,10 @@ def _readable(ref: OrderRef, answer: Structure) -> OrderState | None:
 def _inexact(exchange: Any, order: VenueOrder) -> str:
     price = None if order.order_type in AT_MARKET else order.price
     activation = order.trailing.activation_price if order.trailing else None
-    return _imprecise(exchange, symbol_of(order), order.quantity, price, order.stop_price, activation)
+    shown = order.display_quantity or order.quantity
+    return _imprecise(exchange, symbol_of(order), order.quantity, price, order.stop_price, activation) or _imprecise(
+        exchange, symbol_of(order), shown
+    )
 
 
 def _imprecise(exchange: Any, symbol: str, quantity: Decimal, *prices: Decimal | None) -> str:

@@ -41,8 +41,8 @@ class Dialect:
 
     `streams` are the private connections of an account, each named by the market types that it tells about, joined by
     "+". `wallets` are the market types that have a wallet of their own; `acknowledges` says that an answer to a command
-    only means "taken", so its effect has to be asked for. `trails` are the market types with trailing stops.
-    `budgets` and `weights` are by market type.
+    only means "taken", so its effect has to be asked for. `trails` are the market types with trailing stops,
+    `hides` those with icebergs. `budgets` and `weights` are by market type.
     """
 
     venue: ClassVar[str]
@@ -52,6 +52,7 @@ class Dialect:
     wallets: ClassVar[tuple[str, ...]]
     acknowledges: ClassVar[bool] = False
     trails: ClassVar[frozenset[str]] = frozenset()
+    hides: ClassVar[frozenset[str]] = frozenset()
     leverage_is_so: ClassVar[str] = ""  # the code that refuses a leverage for being so already
     budgets: ClassVar[Mapping[str, Budget]]
     weights: ClassVar[Mapping[str, Mapping[Step, float]]]
@@ -82,6 +83,8 @@ class Dialect:
         """Why this order cannot be expressed here; empty where it can."""
         if order.trailing is not None and kind_of(order.instrument) not in self.trails:
             return f"{self.venue} has no trailing stops there"
+        if order.display_quantity is not None and kind_of(order.instrument) not in self.hides:
+            return f"{self.venue} has no icebergs there"
         if order.order_type in AT_MARKET and order.time_in_force in {"FOK", "GTD"}:
             return f"a {order.order_type} order cannot be {order.time_in_force}"
         if order.post_only and order.order_type in AT_MARKET:

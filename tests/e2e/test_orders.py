@@ -214,7 +214,14 @@ def test_trailing_stop_waits_for_its_activation(trader: Trader) -> None:
 def test_iceberg(trader: Trader) -> None:
     order = trader.order("buy", "0.03", trader.price("1.01"), "--display", "0.01")
     trader.until(order, "filled")
-    if order["emulated"]:
+    native = trader.instrument == "BINANCE:BTC/USDT"
+    assert order["emulated"] == ([] if native else ["iceberg"])
+    if native:
+        assert trader.events(order).count("submit_started") == 1
+        resting = trader.order("buy", "0.03", trader.price("0.97"), "--display", "0.01")
+        assert (resting["status"], resting["display_quantity"]) == ("accepted", "0.01")
+        assert trader.cancel(resting)["status"] == "cancelled"
+    else:
         slices = trader.command("order", "of-list", order["list_id"])["orders"]
         assert len(slices) == 3
         for one in slices:

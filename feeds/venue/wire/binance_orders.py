@@ -83,6 +83,7 @@ def spot_order(instrument: Instrument, params: Params) -> NewOrder:
         trigger_price=_trigger(instrument, params, order_type, "stopPrice"),
         time_in_force=time,
         post_only=name == "LIMIT_MAKER",
+        display_quantity=_iceberg(instrument, params) if params.has("icebergQty") else None,
         self_trade=_self_trade(params),
         client_order_id=params.client_id("newClientOrderId"),
         record_failure=time is TimeInForce.FOK or order_type is OrderType.MARKET,
@@ -175,6 +176,16 @@ def _trigger(instrument: Instrument, params: Params, order_type: OrderType, name
     if params.has(name):
         raise BinanceError(-1106, f"Parameter '{name}' sent when not required.")
     return None
+
+
+def _iceberg(instrument: Instrument, params: Params) -> Decimal:
+    """What a spot order shows of itself: of a plain limit order only, good till cancelled."""
+    shown = check_amount(instrument, params, "icebergQty")
+    if params.text("type") != "LIMIT" or params.text("timeInForce") != "GTC":
+        raise BinanceError(-2010, "Unsupported order combination")
+    if shown >= _quantity(instrument, params):
+        raise BinanceError(-2010, "IcebergQty exceeds QTY.")
+    return shown
 
 
 def _callback_rate(params: Params) -> Decimal:

@@ -7,6 +7,7 @@ and the takers' share is taken to be half.
 from collections.abc import Callable
 from decimal import Decimal
 
+from feeds.venue.admission import ICEBERG_PARTS_MAX
 from feeds.venue.wire.binance_orders import ALGO_TYPES, LINEAR_TIMES, LINEAR_TYPES, SELF_TRADES, SPOT_TYPES
 from feeds.venue.wire.binance_scale import fixed
 from feeds.venue.wire.binance_segment import Call, Route, Routes, Segment
@@ -255,7 +256,7 @@ def _spot_symbol(one: Instrument) -> dict[str, object]:
         "baseCommissionPrecision": 8,
         "quoteCommissionPrecision": 8,
         "orderTypes": list(SPOT_TYPES),
-        "icebergAllowed": False,
+        "icebergAllowed": True,
         "ocoAllowed": False,
         "otoAllowed": False,
         "opoAllowed": False,
@@ -266,7 +267,7 @@ def _spot_symbol(one: Instrument) -> dict[str, object]:
         "pegInstructionsAllowed": False,
         "isSpotTradingAllowed": one.trading,
         "isMarginTradingAllowed": False,
-        "filters": [*_filters(one), notional],
+        "filters": [*_filters(one), notional, {"filterType": "ICEBERG_PARTS", "limit": ICEBERG_PARTS_MAX}],
         "permissions": [],
         "permissionSets": [["SPOT"]],
         "defaultSelfTradePreventionMode": "EXPIRE_MAKER",

@@ -50,7 +50,7 @@ def order_shape(order: Order, scale: Scale) -> Shape:
     """An order as queries return it."""
     return _core(order, scale) | {
         "stopPrice": scale.price(order.trigger_units),
-        "icebergQty": scale.quantity(0),
+        "icebergQty": scale.quantity(order.display_units),
         "time": order.created_ms,
         "updateTime": order.updated_ms,
         "isWorking": order.status is not OrderStatus.UNTRIGGERED,
@@ -72,7 +72,11 @@ def acknowledgement(order: Order) -> Shape:
 def result(order: Order, scale: Scale) -> Shape:
     """The answer to a new or cancelled order without its fills (RESULT)."""
     shape = _core(order, scale) | {"transactTime": order.updated_ms, "workingTime": working_ms(order)}
-    return shape | {"stopPrice": scale.price(order.trigger_units)} if order.trigger_units else shape
+    if order.trigger_units:
+        shape["stopPrice"] = scale.price(order.trigger_units)
+    if order.display_units:
+        shape["icebergQty"] = scale.quantity(order.display_units)
+    return shape
 
 
 def full(order: Order, fills: list[Fill], scale: Scale) -> Shape:
@@ -128,7 +132,7 @@ def execution_report(update: OrderUpdate, scale: Scale) -> Shape:
         "q": scale.quantity(order.quantity_units),
         "p": scale.price(order.price_units),
         "P": scale.price(order.trigger_units),
-        "F": scale.quantity(0),
+        "F": scale.quantity(order.display_units),
         "g": NO_LIST,
         "C": order.client_order_id if update.change is Change.CANCELLED else "",
         "x": EXECUTIONS[update.change],

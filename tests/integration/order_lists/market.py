@@ -80,12 +80,12 @@ class Market:
             while not condition():
                 await asyncio.sleep(0.01)
 
-    async def sell_to_the_best_bid(self, quantity: str) -> None:
+    async def sell_to_the_best_bid(self, quantity: str, instrument: Any = PERPETUAL) -> None:
         exchange = self.hall()
         self._trades += 1
         maker = exchange.open_account(f"maker {self._trades}", unlimited=True)
         request = NewOrder(
-            instrument_id=PERPETUAL.id, side=Side.SELL, type=OrderType.MARKET, quantity=Decimal(quantity)
+            instrument_id=instrument.id, side=Side.SELL, type=OrderType.MARKET, quantity=Decimal(quantity)
         )
         exchange.create(maker, request)
         await self.settle()

@@ -1,6 +1,7 @@
 """Every order type over the built-in venue: native where the venue has it, else held by the platform, and told."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -28,6 +29,7 @@ async def test_native_trailing_stop_follows_and_fires_at_the_venue_alone():
         assert order["emulated"] == []
         assert (await m.show(order))["status"] == "accepted"
         assert len(m.venue_orders()) == 1
+        assert not len(m.host.runtime.local["triggers"].watch), "nobody else watches it"
         for price in ("61000", "62000", "61500", "61071"):
             await m.move(price)
         assert (await m.show(order))["status"] == "accepted"
@@ -151,6 +153,25 @@ async def test_iceberg_asked_for_again_under_its_key_is_answered_alike():
         body = m.body("buy", "0.7", price="60000", display_quantity="0.3")
         first = await m.user.json("POST", "/orders", body, 201, idempotency_key="once")
         assert await m.user.json("POST", "/orders", body, 201, idempotency_key="once") == first
+
+
+async def test_native_iceberg_is_one_order_of_which_the_public_sees_a_part():
+    async with market() as m:
+        wish = {"price": "60000", "display_quantity": "0.3", "instrument": SPOT.id}  # alone at the best bid
+        order = await m.order("buy", "0.7", **wish)
+        assert (order["emulated"], order["list_id"]) == ([], None)
+        assert SPOT.quantity_of(m.hall().quote(SPOT.id).bid_quantity) == Decimal("0.3")
+        await m.sell_to_the_best_bid("0.4", SPOT)
+        assert SPOT.quantity_of(m.hall().quote(SPOT.id).bid_quantity) == Decimal("0.2")
+        shown = await m.show(order)
+        assert (shown["status"], shown["filled_quantity"]) == ("partially_filled", "0.4")
+        kinds = await m.types(order)
+        assert kinds[:4] == ["created", "routed", "submit_started", "accepted"]
+        assert kinds.count("submit_started") == 1
+        await m.user.json("DELETE", f"/orders/{order['order_id']}")
+        await m.settle()
+        assert ((await m.show(order))["status"], (await m.balance())["reserved"]) == ("cancelled", 0)
+        assert not m.venue_orders()
 
 
 async def test_good_till_date_on_spot_is_kept_by_the_platform():

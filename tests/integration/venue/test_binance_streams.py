@@ -315,6 +315,22 @@ async def test_a_triggered_stop_becomes_an_order(world: World):
 
 
 @pytest.mark.requirement("P9")
+async def test_an_iceberg_is_told_in_the_exchanges_own_form_and_hides_from_the_public(world: World):
+    answer = await call(world, "GET", "/api/v3/exchangeInfo", symbol="BTCUSDT")
+    (listed,) = answer["symbols"]
+    assert listed["icebergAllowed"]
+    assert {"filterType": "ICEBERG_PARTS", "limit": 10} in listed["filters"]
+    best = Decimal((await call(world, "GET", "/api/v3/ticker/bookTicker", symbol="BTCUSDT"))["bidPrice"])
+    wish = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": f"{best - 700:.2f}"}
+    made = await call(world, "POST", "/api/v3/order", **wish, quantity="0.01", icebergQty="0.002")
+    assert (Decimal(made["icebergQty"]), Decimal(made["origQty"])) == (Decimal("0.002"), Decimal("0.01"))
+    asked = await call(world, "GET", "/api/v3/order", symbol="BTCUSDT", orderId=made["orderId"])
+    assert Decimal(asked["icebergQty"]) == Decimal("0.002")
+    depth = await call(world, "GET", "/api/v3/depth", symbol="BTCUSDT", limit=5000)
+    assert dict(map(tuple, depth["bids"]))[made["price"]] == made["icebergQty"]
+
+
+@pytest.mark.requirement("P9")
 async def test_a_trailing_stop_is_told_in_the_exchanges_own_form(world: World):
     """Nobody is told that it follows; what it becomes carries its activation price and its rate."""
     key = (await call(world, "POST", "/fapi/v1/listenKey"))["listenKey"]

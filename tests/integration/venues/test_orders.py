@@ -224,6 +224,42 @@ async def test_trailing_stop_rests_at_binance_fires_there_and_comes_back_with_it
 
 
 @pytest.mark.requirement("P9")
+async def test_iceberg_at_binance_shows_a_part_fills_whole_and_can_be_made_smaller(fresh: World):
+    terms = {"quantity": Decimal("0.006"), "display_quantity": QUANTITY, "price": Decimal(60_000)}
+    made, ref = new_order("BINANCE", SPOT, **terms)
+    state = await placed(fresh, made)
+    assert (state.status, state.quantity) == ("open", Decimal("0.006"))
+    ((price, shown), *_) = fresh.exchange("BINANCE").book(made.instrument).bids
+    (listed,) = (one for one in fresh.exchange("BINANCE").instruments if one.id == made.instrument)
+    assert (listed.price_of(price), listed.quantity_of(shown)) == (Decimal(60_000), QUANTITY)
+    assert isinstance(await fresh.adapter.modify(ref, Decimal("0.005"), Decimal(60_000), "buy"), Accepted)
+    fresh.take(made.instrument, "sell", "0.003")
+    asked = await fresh.adapter.query(ref)
+    assert isinstance(asked, OrderState)
+    assert (asked.status, asked.filled_quantity, len(asked.executions)) == ("open", Decimal("0.003"), 2)
+    fresh.take(made.instrument, "sell", "1")
+    asked = await fresh.adapter.query(ref)
+    assert isinstance(asked, OrderState)
+    assert (asked.status, asked.filled_quantity) == ("filled", Decimal("0.005"))
+
+
+@pytest.mark.requirement("P9")
+async def test_iceberg_of_too_many_parts_is_rejected_with_the_venues_filter(living: World):
+    made, ref = new_order("BINANCE", SPOT, quantity=Decimal("0.011"), display_quantity=Decimal("0.001"))
+    outcome = await living.adapter.create(made)
+    assert isinstance(outcome, Rejected)
+    assert (outcome.code, "ICEBERG_PARTS" in outcome.reason) == ("-1013", True)
+    assert await living.adapter.query(ref) == NotFound()
+
+
+@pytest.mark.parametrize(("venue", "symbol"), [one for one in MARKETS if one != ("BINANCE", SPOT)])
+async def test_iceberg_is_never_sent_where_there_is_none(living: World, venue: str, symbol: str):
+    outcome = await living.adapter.create(new_order(venue, symbol, display_quantity=Decimal("0.001"))[0])
+    assert isinstance(outcome, Rejected)
+    assert (outcome.code, living.creations) == ("not_supported", 0)
+
+
+@pytest.mark.requirement("P9")
 async def test_trailing_stop_at_binance_is_cancelled_and_never_changed(living: World):
     trailing = Trailing(distance=Decimal("1.5"), activation_price=Decimal(70_000))
     made, ref = new_order("BINANCE", LINEAR, order_type="trailing_stop", price=None, side="sell", trailing=trailing)

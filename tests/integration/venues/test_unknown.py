@@ -115,6 +115,22 @@ async def test_trailing_stop_without_an_answer_is_found_where_it_waits(living: W
 
 
 @pytest.mark.requirement("P9")
+@lost_each_way
+async def test_iceberg_without_an_answer_is_found_whole(living: World, fault: Fault, *, runs: bool):
+    sent, ref = new_order("BINANCE", SPOT, quantity=Decimal("0.006"), display_quantity=Decimal("0.002"))
+    living.plan.add(Rule(fault, "create"))
+    assert isinstance(await living.adapter.create(sent), Unknown)
+    answer = await ask_both(living, ref)
+    if runs:
+        check(answer, "open")
+        assert isinstance(answer, OrderState)
+        assert answer.quantity == Decimal("0.006"), "not what is shown of it"
+    else:
+        assert answer == NotFound()
+    assert (living.creations, living.named(ref.instrument, ref.client_order_id)) == (1, int(runs))
+
+
+@pytest.mark.requirement("P9")
 async def test_trailing_stop_without_an_answer_that_has_fired_meanwhile_comes_back_with_its_executions():
     async with world(SHORT_SECONDS) as living:
         sent, ref = new_order("BINANCE", LINEAR, **TRAILING)

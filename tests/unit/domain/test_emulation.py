@@ -35,7 +35,10 @@ pytestmark = pytest.mark.requirement("P9", "B3")
         ("linear", GTD, ()),
         ("linear", {**GTD, "post_only": True}, ("expiry",)),
         ("linear", {**GTD, **STOP}, ("expiry",)),
-        ("spot", {"display_quantity": "2"}, ("iceberg",)),
+        ("spot", {"display_quantity": "2"}, ()),
+        ("spot", {"display_quantity": "2", **GTD}, ("expiry",)),
+        ("spot", {"display_quantity": "2", "post_only": True}, ("iceberg",)),
+        ("linear", {"display_quantity": "2"}, ("iceberg",)),
     ],
 )
 def test_platform_does_what_the_venue_does_not(kind: str, wish: dict[str, Any], emulated: tuple[str, ...]):
@@ -72,6 +75,20 @@ def test_trailing_stop_is_native_where_the_venue_takes_its_figures(
     trailing = {"rule": "percent", "distance": distance, "activation_price": activation}
     listed = instrument("linear")
     assert emulations(command(instrument=listed.id, **{**TRAIL, "trailing": trailing}), listed) == emulated
+
+
+@pytest.mark.parametrize(
+    ("quantity", "shown", "emulated"),
+    [("2", "0.2", ()), ("2.001", "0.2", ("iceberg",)), ("2", "0.3000001", ("iceberg",))],
+)
+def test_iceberg_is_native_where_the_venue_takes_its_parts(quantity: str, shown: str, emulated: tuple[str, ...]):
+    """Ten parts at most, each of whole lots."""
+    assert emulations(command(quantity=quantity, display_quantity=shown), instrument("spot")) == emulated
+
+
+def test_iceberg_of_bybit_is_kept_by_the_platform():
+    listed = instrument("spot", id="BYBIT:BTC/USDT")
+    assert emulations(command(instrument=listed.id, display_quantity="2"), listed) == ("iceberg",)
 
 
 def test_trailing_stop_of_bybit_belongs_to_a_position_and_is_kept_by_the_platform():

@@ -23,6 +23,7 @@ class Resting:
     left_units: int
     is_buy: bool = True
     reduce_only: bool = False
+    display_units: int = 0
     ticket: int = 0
 
 

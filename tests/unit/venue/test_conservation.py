@@ -60,6 +60,22 @@ class Customers(RuleBasedStateMachine):
         )  # fmt: skip
         self.attempt(self.world.exchange.create, self.world.exchange.account(name), request)
 
+    @rule(name=NAMES, side=SIDES, ticks=TICKS, lots=LOTS, parts=st.integers(2, 11))
+    def iceberg(self, name, side, ticks, lots, parts):
+        request = NewOrder(
+            instrument_id=SPOT.id, side=side, type=OrderType.LIMIT, quantity=lots * Decimal("0.001"),
+            price=price_at(SPOT, ticks), display_quantity=max(1, lots // parts) * Decimal("0.001"),
+        )  # fmt: skip
+        self.attempt(self.world.exchange.create, self.world.exchange.account(name), request)
+
+    @rule(name=NAMES, side=SIDES, lots=LOTS, rate=st.integers(1, 50), ticks=TICKS, starts=st.booleans())
+    def trailing_stop(self, name, side, lots, rate, ticks, starts):  # noqa: PLR0917
+        request = NewOrder(
+            instrument_id=PERPETUAL.id, side=side, type=OrderType.TRAILING_STOP, quantity=lots * Decimal("0.001"),
+            callback_rate=rate * Decimal("0.0001"), activation_price=price_at(PERPETUAL, ticks) if starts else None,
+        )  # fmt: skip
+        self.attempt(self.world.exchange.create, self.world.exchange.account(name), request)
+
     @rule(name=NAMES, instrument=INSTRUMENTS, side=SIDES, lots=LOTS)
     def market(self, name, instrument, side, lots):
         request = NewOrder(
@@ -173,7 +189,9 @@ class Customers(RuleBasedStateMachine):
             for buy, levels in ((True, shown.bids), (False, shown.asks)):
                 resting: dict[int, int] = {}
                 for order, price, quantity in book.crossing(not buy, 0 if buy else 1 << 62):
-                    resting[price] = resting.get(price, 0) + quantity
+                    public = quantity if order is None else book.shown(order)
+                    assert order is None or public <= (order.display_units or quantity)
+                    resting[price] = resting.get(price, 0) + public
                     assert order is None or (order.is_open and order.left_units == quantity)
                 assert resting == dict(levels)
 

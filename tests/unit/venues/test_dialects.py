@@ -36,6 +36,7 @@ ORDERS: dict[str, dict[str, Any]] = {
     "take_profit": {"order_type": "take_profit", **AT_MARKET, **TRIGGER},
     "take_profit sell": {"order_type": "take_profit", "side": "sell", **AT_MARKET, **TRIGGER},
     "take_profit_limit": {"order_type": "take_profit_limit", **TRIGGER},
+    "iceberg": {"display_quantity": Decimal("0.00100")},
     "trailing_stop": {"order_type": "trailing_stop", "trailing": Trailing(distance=Decimal("1.5")), **AT_MARKET},
     "trailing_stop sell": {
         "order_type": "trailing_stop", "side": "sell", "reduce_only": True, **AT_MARKET,
@@ -62,6 +63,7 @@ EXPECTED: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         "take_profit": {"type": "TAKE_PROFIT", **BINANCE_STOP},
         "take_profit sell": {"type": "TAKE_PROFIT", **BINANCE_STOP, **SELL_BINANCE},
         "take_profit_limit": {"type": "TAKE_PROFIT_LIMIT", **GTC, **PRICE, **BINANCE_STOP},
+        "iceberg": {"type": "LIMIT", "icebergQty": "0.001", **GTC, **PRICE},
     },
     ("BINANCE", "linear"): {
         "limit": {"type": "LIMIT", **GTC, **PRICE},

@@ -75,6 +75,12 @@ def test_algo_orders_wait_for_last_or_mark_price_and_may_close_the_position():
     assert (closing.close_position, closing.quantity) == (True, Decimal(0))
 
 
+@pytest.mark.requirement("P9")
+def test_iceberg_is_read():
+    assert spot(icebergQty="0.25").display_quantity == Decimal("0.25")
+    assert spot().display_quantity is None
+
+
 TRAIL = {"type": "TRAILING_STOP_MARKET", "triggerPrice": "", "callbackRate": "1.5"}
 
 
@@ -100,6 +106,11 @@ def test_trailing_stop_is_read():
         (spot, {"type": "MARKET", "price": "", "quantity": "", "quoteOrderQty": f"1.{'0' * 18}1"}, -1111),
         (spot, {"type": "MARKET", "timeInForce": ""}, -1106),
         (spot, {"timeInForce": "GTX"}, -1115),
+        (spot, {"icebergQty": "1"}, -2010),
+        (spot, {"icebergQty": "0.123456789"}, -1111),
+        (spot, {"icebergQty": "0.5", "timeInForce": "IOC"}, -2010),
+        (spot, {"icebergQty": "0.5", "type": "STOP_LOSS_LIMIT", "stopPrice": "9"}, -2010),
+        (spot, {"icebergQty": "0.5", "type": "MARKET", "timeInForce": "", "price": ""}, -2010),
         (linear, {"quantity": "0.0001"}, -1111),
         (linear, {"quantity": "0"}, -4003),
         (linear, {"type": "STOP_MARKET"}, -4120),
