@@ -102,7 +102,7 @@ class Rebuild:
         for name in in_use(event.instrument):
             key = (origin.tenant_id, event.account_id, name)
             self.quotas.setdefault(key, ZERO)
-            self.quota_origins.setdefault(key, origin)
+            self.quota_origins[key] = origin
 
     def _put(self, recorded: RecordedEvent, key: object, row: Row) -> None:
         self.rows[row.table, key] = (recorded.origin, row)  # the newest of a batch is all that counts

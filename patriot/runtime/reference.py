@@ -19,19 +19,22 @@ class Kept(Generic[Value]):
     def __init__(self, monotonic: Callable[[], float], seconds: float = KEPT_SECONDS) -> None:
         self._monotonic, self._seconds = monotonic, seconds
         self._entries: dict[Any, tuple[float, Value]] = {}
+        self._drops = 0
 
     async def get(self, key: object, load: Callable[[], Awaitable[Value | None]]) -> Value | None:
         entry = self._entries.get(key)
         if entry is not None and entry[0] > self._monotonic():
             return entry[1]
+        drops = self._drops
         value = await load()
-        if value is not None:
+        if value is not None and drops == self._drops:  # else it may be from before what dropped it
             if len(self._entries) >= ENTRIES_MAX:
                 self._entries.clear()
             self._entries[key] = (self._monotonic() + self._seconds, value)
         return value
 
     def drop(self, key: object) -> None:
+        self._drops += 1
         self._entries.pop(key, None)
 
 

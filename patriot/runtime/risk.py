@@ -152,7 +152,7 @@ class Risk:
         if kept is None or kept[0] <= now:
             scopes = scopes_of(user_id, command.account_id, command.strategy_id)
             states = await context.runtime.store.guards(context.tenant_id, scopes)
-            if not context.runtime.states.alone:  # what is kept of the account may be older than these guards
+            if states[f"account:{command.account_id}"].version:  # what is kept of the account may be older than that
                 context.runtime.references.forget_account(context.tenant_id, command.account_id)
             limits, guards = binding_of(states)
             own = Binding(limits.shared_by(context.runtime.settings.replicas), guards)

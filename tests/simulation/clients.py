@@ -17,9 +17,11 @@ from tests.simulation.market import Market
 from tests.simulation.process import Process
 from tests.simulation.watch import Watch
 from tests.simulation.wishes import wish
+from tests.support.host import PERPETUAL
 
 FUNDS = {"USDT": "5000", "BTC": "0.05"}
 HALTING = 0.02
+LEVERAGING = 0.1  # most are refused: something is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Clients:
         await asyncio.sleep(self._rng.random() * 2)
         if self._rng.random() < HALTING:
             await self._halt(trader, f"halt-{number}")
+        if self._rng.random() < LEVERAGING:
+            await self._choose_leverage(trader, f"leverage-{number}")
         path, body = wish(self._rng, self._market.middle, trader.account_id)
         call = Call("POST", path, body, trader.token, f"order-{number}")
         answers = await asyncio.gather(*(self._insist(call) for _ in range(self._rng.choice((1, 1, 1, 2)))))
@@ -78,6 +82,10 @@ class Clients:
         await self._insist(Call("POST", path, {"reason": "a look at it"}, trader.token, key))
         await asyncio.sleep(self._rng.random())
         await self._insist(Call("DELETE", path, None, trader.token, key))
+
+    async def _choose_leverage(self, trader: Trader, key: str) -> None:
+        path, body = f"/accounts/{trader.account_id}/leverage", {"instrument": PERPETUAL.id}
+        await self._insist(Call("POST", path, body | {"leverage": self._rng.choice((1, 2, 5))}, trader.token, key))
 
     async def cancel(self, order_id: object, token: str, key: str) -> None:
         await self._insist(Call("DELETE", f"/orders/{order_id}", None, token, key))

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 from unittest.mock import patch
 
+from functions.account_commands import app as account_commands
 from functions.order_commands import closing, placing
 from functions.order_execution import app as order_execution
 from functions.order_lifecycle import app as order_lifecycle
@@ -21,6 +22,7 @@ from patriot.domain.venue import NotFound, Unknown
 from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Decision
 from patriot.runtime.embedded import Host
+from patriot.runtime.reference import References
 from patriot.runtime.states import StateCache
 from patriot.store.api import Commit, VersionConflict
 from patriot.store.memory import MemoryStore
@@ -312,4 +314,17 @@ def newest_row_is_not_written() -> Iterator[None]:
         return context.event is not None and context.event.streamversion > version
 
     with patch.object(portfolio_projection, "_newest", late):
+        yield
+
+
+# --- leverage ---
+@bug
+def orders_are_made_with_a_leverage_that_is_no_longer_chosen() -> Iterator[None]:
+    with patch.object(References, "forget_account", lambda *_: None):
+        yield
+
+
+@bug
+def leverage_changes_under_open_orders() -> Iterator[None]:
+    with patch.object(account_commands, "in_use", lambda _: ()):
         yield

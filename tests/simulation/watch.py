@@ -18,6 +18,7 @@ from patriot.runtime.aggregates import ORDER
 from patriot.store.api import Commit, RecordedEvent
 from patriot.store.memory import MemoryStore
 from schemas.events import (
+    AccountLeverageChanged,
     Filled,
     MoneyEvent,
     OrderAccepted,
@@ -63,6 +64,7 @@ class Watch:
         self._started: Counter[UUID] = Counter()
         self._sent: Counter[str] = Counter()
         self._halted: set[str] = set()
+        self._leverages: dict[tuple[UUID, str], int] = {}
         self._trades: set[tuple[UUID, str]] = set()
         self._digest = hashlib.sha256()
 
@@ -95,6 +97,11 @@ class Watch:
             self._balances(event)
         if isinstance(event, OrderEvent):
             self._order(event, recorded)
+        elif isinstance(event, AccountLeverageChanged):
+            self._leverages[event.account_id, event.instrument] = event.leverage
+            busy = [order for order in self.open if order.account_id == event.account_id]
+            used = any(order.instrument == event.instrument for order in busy)
+            self.require(not used, f"leverage changed to {event.leverage} while orders are open")
         elif isinstance(event, RiskHalted):
             self._halted.add(event.scope)
         elif isinstance(event, RiskResumed):
@@ -122,6 +129,8 @@ class Watch:
         if isinstance(event, OrderCreated):
             halted = f"account:{order.account_id}" in self._halted and not order.reduce_only
             self.require(not halted, f"{order.order_id} was created while trading was halted")
+            chosen = self._leverages.get((order.account_id, order.instrument))
+            self.require(event.leverage == chosen, f"{order.order_id} is at {event.leverage}x, chosen is {chosen}x")
         if isinstance(event, OrderSubmitStarted):
             self._started[order.order_id] += 1
             self.require(self._started[order.order_id] == 1, f"{order.order_id} was begun to be sent twice")

@@ -196,6 +196,8 @@ async def test_rebuild_gives_the_same_after_a_change_of_leverage(desk: Desk):
     desk.host.runtime.venues["paper"] = FillingVenue()
     await desk.choose(5)
     await desk.order()
+    await desk.order(side="sell", reduce_only=True)
+    await desk.choose(3)
     store = desk.host.runtime.store
     assert isinstance(store, MemoryStore)
     names = ("quotas", "positions", "buying_power")

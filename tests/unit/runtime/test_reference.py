@@ -1,5 +1,6 @@
 """Reference data: read once a minute, bounded, apart by tenant, and an absence is never kept."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -52,6 +53,22 @@ async def test_forgotten_account_is_read_again():
     await write(store, account_row(is_active=False, stream_version=2))
     references.forget_account(TENANT, ACCOUNT)
     assert (await references.account(TENANT, ACCOUNT) or {})["is_active"] is False
+
+
+async def test_what_was_being_read_when_it_was_dropped_is_not_kept():
+    kept: Kept[str] = Kept(Time())
+    begun, answers = asyncio.Event(), asyncio.Queue[str]()
+
+    async def load() -> str:
+        begun.set()
+        return await answers.get()
+
+    reading = asyncio.create_task(kept.get("key", load))
+    await begun.wait()
+    kept.drop("key")
+    for answer in ("old", "new"):
+        answers.put_nowait(answer)
+    assert (await reading, await kept.get("key", load)) == ("old", "new")
 
 
 @pytest.mark.requirement("A4")
