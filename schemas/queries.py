@@ -36,6 +36,13 @@ class OrderReceipt(Message):
     list_id: UUID | None = None
 
 
+class OrderLook(Message):
+    """How much of an order the venue has filled by now; the platform may not have booked all of it yet."""
+
+    order_id: UUID
+    filled_quantity: Number
+
+
 class OrderListReceipt(Message):
     """All orders of the list are durable, in one commit."""
 

@@ -30,6 +30,7 @@ from patriot.runtime.risk import scopes_of
 from patriot.store.api import GuardChange, LeaseCheck
 from schemas.algorithm_events import AlgorithmEvent
 
+BAD_REQUEST = 400
 NEVER_PLACED = "cancelled before it was placed"
 UNANSWERED = frozenset({"submitted", "unknown"})  # the venue has nothing yet that could be cancelled for sure
 
@@ -72,6 +73,8 @@ class Desk:
         if order is None:
             await self._bring(parent, context, lease)
         elif order.ended:
+            if not await _all_fills_told(order, context):
+                return  # they are on their way: more than the parent's quantity would be placed without them
             await decide(context, self._id, lease, lambda state: count_child(state, order))
         elif self._is_unwanted(parent, order):
             await context.invoke("order-commands", "DELETE", f"/api/v1/orders/{order.order_id}")
@@ -106,7 +109,7 @@ class Desk:
         }
         path = f"/orders/{child_id(self._id, parent.child)}/place"
         answer = await context.invoke("order-commands", "POST", path, orjson.dumps(body))
-        if answer.status < 400:
+        if answer.status < BAD_REQUEST:
             return ""
         if answer.status >= 500:
             log.warning("child not placed yet", algorithm_id=str(self._id), status=answer.status)
@@ -155,6 +158,17 @@ class Desk:
         share = getattr(self._algorithm.parameters, "participation", None)
         before = self._filled_before / Decimal(str(share)) if share else Decimal(0)
         return before + self._meter.volume - self._volume_before
+
+
+async def _all_fills_told(order: Order, context: RequestContext) -> bool:
+    """What ended before all of it was filled may have fills whose news is still on its way: the venue is asked."""
+    if not order.attempt or order.status in {"filled", "rejected"}:
+        return True
+    answer = await context.invoke("order-execution", "POST", f"/orders/{order.order_id}/look")
+    if answer.status >= BAD_REQUEST:
+        log.warning("fills of a child not told yet", order_id=str(order.order_id), status=answer.status)
+        return False
+    return Decimal(orjson.loads(answer.body)["filled_quantity"]) <= order.filled_quantity
 
 
 def _never_placed(state: Parent, refusal: str) -> list[AlgorithmEvent]:

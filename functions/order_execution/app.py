@@ -13,11 +13,12 @@ from patriot.domain.emulation import as_sent
 from patriot.domain.order import Order
 from patriot.domain.order_commands import record_unknown, request_cancel, start_submit
 from patriot.domain.order_states import LIVE, UNSENT
-from patriot.domain.venue import Accepted, OrderRef, Outcome, Unknown, VenueAdapter
+from patriot.domain.venue import Accepted, OrderRef, OrderState, Outcome, Unknown, VenueAdapter
 from patriot.runtime.aggregates import ORDER
 from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.function import Context, Function
 from patriot.runtime.halts import Halts
+from patriot.runtime.problem import ProblemError
 from patriot.telemetry.tracing import traced_calls
 from schemas.events import (
     OrderCancelled,
@@ -27,6 +28,7 @@ from schemas.events import (
     OrderSubmitStarted,
     OrderSubmitUnknown,
 )
+from schemas.queries import OrderLook
 from schemas.topics import ORDER_EVENTS
 
 Request = Literal["cancel", "modify"]
@@ -80,6 +82,18 @@ async def resolve_unknown(event: OrderSubmitUnknown, context: Context) -> None:
             return
     if order.status == "unknown":
         raise StillUnknown(order.order_id)
+
+
+@function.invoked("/orders/{order_id}/look")
+async def look(order_id: UUID, context: Context) -> OrderLook:
+    """Ask the venue how an order stands, and report all that it proves: fills may come after the end."""
+    order = await _order(order_id, context)
+    answer = await _adapter(order, context).query(_ref(order))
+    if isinstance(answer, Unknown):
+        raise ProblemError(503, "venue_unavailable", f"the venue has not told how the order stands: {answer.reason}")
+    await context.publish_reports(order.user_id, reporting.of_query(order, answer, context.now()) or [])
+    filled = answer.filled_quantity if isinstance(answer, OrderState) else order.filled_quantity
+    return OrderLook(order_id=order_id, filled_quantity=filled)
 
 
 @function.on(ORDER_EVENTS, OrderCancelRequested)
