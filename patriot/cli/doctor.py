@@ -21,9 +21,10 @@ from patriot.runtime.settings import Settings
 from patriot.store.embedded import EmbeddedServer
 from patriot.store.migrate import MigrationsPending
 from patriot.store.open import open_store
+from patriot.store.replica import NOT_ASKED
 
 DISK_BYTES_MIN = 1 << 30
-REPLICA_LOOKS_MAX, LOOK_SECONDS = 30, 0.1
+REPLICA_LOOKS_MAX, LOOK_SECONDS = 100, 0.1
 
 Finding = Mapping[str, str]
 
@@ -153,7 +154,7 @@ async def _lag(settings: Settings) -> tuple[float, str]:
         assert replica is not None, "one is set"
         for _ in range(REPLICA_LOOKS_MAX):
             await asyncio.sleep(LOOK_SECONDS)
-            if replica.in_use:
+            if replica.in_use or replica.left_because != NOT_ASKED:
                 break
         return replica.lag_seconds, replica.left_because
 

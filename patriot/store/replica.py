@@ -26,6 +26,7 @@ from patriot.telemetry.metrics import metrics
 
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS_MAX = 2.0
+NOT_ASKED = "it has not been asked yet"
 
 _WRITTEN = "select pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint"
 _REPLAYED = "select coalesce(pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0'), 0)::bigint"  # null: no standby
@@ -68,7 +69,7 @@ class Replica:
         self._looking: Any = None  # one connection of the pool, which long reports cannot take away
         self._task: asyncio.Task[None] | None = None
         self.in_use = False
-        self.left_because = "it has not been asked yet"
+        self.left_because = NOT_ASKED
 
     @property
     def lag_seconds(self) -> float:
