@@ -15,6 +15,7 @@ with every order. So an order that the venue does not know after this time never
 
 LOST = "the request did not reach the venue"
 CUT = "the venue has cut a reduce-only order to its position"
+SMALLER = "the venue had it at a smaller quantity, and has filled that"
 _REFUSED: dict[str, ReportOutcome] = {"cancel": "cancel_rejected", "modify": "modify_rejected"}
 _ANSWERING: dict[str, frozenset[VenueStatus]] = {
     "cancel": frozenset({"filled", "cancelled", "expired", "rejected"}),
@@ -71,13 +72,16 @@ def of_state(order: Order, state: OrderState, source: Source) -> list[VenueRepor
     if end:
         reports.append(report(order, end, source, reason=state.reason, **terms, **facts))
     elif _was_cut(order, state):
-        reports.append(report(order, "expired", source, reason=CUT, **facts))
+        reports.append(report(order, "expired", source, reason=CUT if order.reduce_only else SMALLER, **facts))
     return reports
 
 
 def _was_cut(order: Order, state: OrderState) -> bool:
-    """Whether a venue has filled less than it was asked for, and all of that is told: nothing is left to be filled."""
-    if state.status != "filled" or not order.reduce_only or order.pending_modify or state.quantity >= order.quantity:
+    """Whether a venue has filled less than it was asked for, and all of that is told: nothing is left to be filled.
+
+    So ends a reduce-only order, and one whose modification was given up for lost and came through after all.
+    """
+    if state.status != "filled" or order.pending_modify or state.quantity >= order.quantity:
         return False
     told = [execution.quantity for execution in state.executions if execution.trade_id not in order.trade_ids]
     return order.filled_quantity + sum(told) == state.filled_quantity

@@ -210,13 +210,21 @@ def test_lost_request_about_an_order_that_is_not_found_says_nothing():
     assert reporting.of_request(modifying(), "modify", LOST, NotFound()) == []
 
 
-def test_state_filled_at_less_than_asked_ends_a_reduce_only_order_once_all_fills_are_told():
-    order = replace(accepted(), reduce_only=True)
+@pytest.mark.parametrize(("reduce_only", "reason"), [(True, reporting.CUT), (False, reporting.SMALLER)])
+def test_state_filled_at_less_than_asked_ends_an_order_once_all_fills_are_told(reduce_only, reason):
+    """A reduce-only order that was cut, or one whose modification came through after it was given up for lost."""
+    order = replace(accepted(), reduce_only=reduce_only)
     cut = state(order, "filled", quantity=Decimal("0.2"), filled_quantity=Decimal("0.2"))
     assert outcomes(reporting.of_state(order, cut, "stream")) == ["accepted"]
     told = replace(cut, executions=(execution("t1", "0.2"),))
     assert outcomes(reporting.of_state(order, told, "stream")) == ["fill", "expired"]
     for report in reporting.of_state(order, told, "stream"):
         order = grown(order, apply_report(order, report))
-    assert (order.status, order.filled_quantity) == ("expired", Decimal("0.2"))
-    assert outcomes(reporting.of_state(replace(accepted(), reduce_only=False), told, "stream")) == ["fill"]
+    assert (order.status, order.filled_quantity, order.reason) == ("expired", Decimal("0.2"), reason)
+    assert order.reserved.amount == 0
+
+
+def test_state_filled_at_less_than_asked_waits_for_the_word_on_a_modification_under_way():
+    told = state(accepted(), "filled", quantity=Decimal("0.2"), filled_quantity=Decimal("0.2"))
+    told = replace(told, executions=(execution("t1", "0.2"),))
+    assert outcomes(reporting.of_state(modifying(), told, "stream")) == ["fill"]
