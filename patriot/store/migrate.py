@@ -71,7 +71,8 @@ def migrations(folder: Path = FOLDER) -> Sequence[Migration]:
 async def migrate(dsn: str, folder: Path = FOLDER) -> Sequence[str]:
     """Bring the database at `dsn` to the newest version; return the names of what was applied.
 
-    The login of `dsn` must be allowed to create roles and to act as patriot_owner (a superuser is).
+    The login of `dsn` owns the database and may act as patriot_owner; where the three roles are missing, it must be
+    allowed to create them (a superuser is).
 
     Raises:
         MigrationRefused: a file that was applied has changed, a later version than this has applied more, or the

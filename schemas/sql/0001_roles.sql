@@ -1,6 +1,8 @@
 -- Three roles. patriot_owner owns the tables, patriot_app serves requests (row-level security binds it),
 -- patriot_system writes batches, relays, projects and reconciles across tenants.
--- Several databases of one server may be migrated at once: a role that exists already is fine.
+-- Several databases of one server may be migrated at once, and a managed server's roles are made by hand
+-- (docs/operations.md, "Roles"): a role that exists already is fine.
+-- replaces 8d65f5fe473cf10e1756284895ce2a16ceb7f6521d16a77558d93e0effd1c350 (which failed for who may create no role)
 do $$
 declare
     wanted record;
@@ -11,6 +13,7 @@ begin
             ('patriot_app', 'login nobypassrls'),
             ('patriot_system', 'login bypassrls')
         ) as roles (name, attributes)
+        where not exists (select from pg_roles where rolname = name)
     loop
         begin
             execute format('create role %I with %s', wanted.name, wanted.attributes);
