@@ -7,13 +7,12 @@ comes to the top. A list that has grown long forgets its far end; one that has r
 
 from bisect import insort
 from heapq import nlargest, nsmallest
-from itertools import islice
 from math import inf
 
 from patriot.protocols.market import BookDelta, BookSnapshot, Level
 
 NEAR = 64  # prices in order after a look at all levels
-NEAR_MAX = 256  # with those that came later, and those that are gone
+NEAR_MAX = 256  # with those that came since, and those that are gone
 
 
 class OrderBook:
@@ -122,14 +121,22 @@ class OrderBook:
         self.sequence = delta.last
         self.time_ms = delta.time_ms
 
-    def _look_at_all_bids(self, count: int = NEAR) -> None:
-        self._near_bids = nlargest(count, self.bids)[::-1]
+    def _look_at_all_bids(self, depth: int = 0) -> None:
+        self._near_bids = nlargest(max(depth, NEAR), self.bids)[::-1]
 
-    def _look_at_all_asks(self, count: int = NEAR) -> None:
-        self._near_asks = [-price for price in reversed(nsmallest(count, self.asks))]
+    def _look_at_all_asks(self, depth: int = 0) -> None:
+        self._near_asks = [-price for price in reversed(nsmallest(max(depth, NEAR), self.asks))]
 
 
 def _best(near: list[int], levels: dict[int, int], sign: int, depth: int) -> list[Level]:
     """The best levels among the prices near the top, `depth` at most."""
-    prices = (sign * key for key in dict.fromkeys(reversed(near)))
-    return list(islice(((price, levels[price]) for price in prices if price in levels), depth))
+    best: list[Level] = []
+    previous = None
+    for key in reversed(near):
+        if len(best) == depth:
+            break
+        price = sign * key
+        if key != previous and price in levels:
+            best.append((price, levels[price]))
+        previous = key
+    return best

@@ -93,6 +93,7 @@ def test_more_levels_are_shown_than_are_kept_in_order() -> None:
     assert one.top(2 * NEAR_MAX) == (bids[: 2 * NEAR_MAX], asks[: 2 * NEAR_MAX])
     one.apply(delta([bids[0], (-2, 0)], [asks[0], (2, 0)]))
     assert one.top(10**6) == ([bids[0], *bids[2:]], [asks[0], *asks[2:]])
+    assert one.top(0) == ([], [])
 
 
 side = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=6)
