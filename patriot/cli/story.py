@@ -40,9 +40,10 @@ def trailing(rule: Data) -> str:
 
 
 def place(data: Data) -> str:
-    """What the platform does itself, and the order's place in its list: "; the platform keeps its trigger"."""
+    """Who does what the order asks for, and its place in its list: "; the platform keeps its trigger"."""
     emulated, link = data.get("emulated") or (), data.get("link")
-    text = f"; the platform keeps its {' and '.join(emulated)}" if emulated else ""
+    asks = any(data.get(name) for name in ("stop_price", "trailing", "display_quantity"))
+    text = f"; the platform keeps its {' and '.join(emulated)}" if emulated else "; held by the venue" if asks else ""
     return text + (f"; {link['number'] + 1} of {link['size']} of {link['kind']} {link['list_id'][:8]}" if link else "")
 
 

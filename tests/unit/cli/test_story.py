@@ -58,6 +58,16 @@ def test_created_story_names_what_is_reserved() -> None:
     assert story("order.created", data | {"holds": [{"asset": "USDT", "reserved": "0"}]}).endswith("post-only")
 
 
+@pytest.mark.requirement("P9")
+def test_created_story_tells_who_holds_what_the_order_asks_for() -> None:
+    trailing = {"rule": "percent", "distance": "1.5"}
+    data = order(order_type="trailing_stop", price=None, trailing=trailing, holds=[])
+    assert story("order.created", data | {"emulated": ["trigger"]}).endswith("; the platform keeps its trigger")
+    assert story("order.created", data | {"emulated": []}).endswith("; held by the venue")
+    iceberg = order(display_quantity="0.001", holds=[])
+    assert story("order.created", iceberg).endswith("showing 0.001 GTC; held by the venue")
+
+
 def test_terms_of_every_kind_of_order() -> None:
     assert terms(order(order_type="market", price=None)) == "buy 0.01 BINANCE:BTC/USDT:USDT market"
     stop = order(order_type="stop_limit", stop_price="58000", reduce_only=True, time_in_force="IOC")
