@@ -41,6 +41,7 @@ class Call:
     body: Mapping[str, Any] | None
     token: str
     key: str
+    part: str = ""  # the part of the platform that must be alive
 
 
 class Clients:
@@ -67,7 +68,7 @@ class Clients:
             await self._choose_leverage(trader, f"leverage-{number}")
         path, body = wish(self._rng, self._market.middle, trader.account_id)
         call = Call("POST", path, body, trader.token, f"order-{number}")
-        answers = await asyncio.gather(*(self._insist(call) for _ in range(self._rng.choice((1, 1, 1, 2)))))
+        answers = await asyncio.gather(*(self.insist(call) for _ in range(self._rng.choice((1, 1, 1, 2)))))
         self._watch.require(len({answer.status for answer in answers}) == 1, f"{call.key}: one key, several answers")
         orders = {_orders(answer) for answer in answers if answer.status < 400}
         self._watch.require(len(orders) <= 1, f"{call.key}: one key made {orders}")
@@ -79,16 +80,16 @@ class Clients:
     async def _halt(self, trader: Trader, key: str) -> None:
         """Pull the kill switch, and let trading go on a little later."""
         path = f"/risk/halts/account:{trader.account_id}"
-        await self._insist(Call("POST", path, {"reason": "a look at it"}, trader.token, key))
+        await self.insist(Call("POST", path, {"reason": "a look at it"}, trader.token, key))
         await asyncio.sleep(self._rng.random())
-        await self._insist(Call("DELETE", path, None, trader.token, key))
+        await self.insist(Call("DELETE", path, None, trader.token, key))
 
     async def _choose_leverage(self, trader: Trader, key: str) -> None:
         path, body = f"/accounts/{trader.account_id}/leverage", {"instrument": PERPETUAL.id}
-        await self._insist(Call("POST", path, body | {"leverage": self._rng.choice((1, 2, 5))}, trader.token, key))
+        await self.insist(Call("POST", path, body | {"leverage": self._rng.choice((1, 2, 5))}, trader.token, key))
 
     async def cancel(self, order_id: object, token: str, key: str) -> None:
-        await self._insist(Call("DELETE", f"/orders/{order_id}", None, token, key))
+        await self.insist(Call("DELETE", f"/orders/{order_id}", None, token, key))
 
     async def _second_thoughts(self, order_id: str, body: Mapping[str, Any], token: str) -> None:
         for turn in range(self._rng.choice((0, 1, 1, 2))):
@@ -100,15 +101,19 @@ class Clients:
                 change = {"quantity": self._rng.choice(("0.003", "0.01", "0.03"))}
                 if "price" in body:
                     change["price"] = f"{self._market.middle + self._rng.choice((-10, 0, 10)):.1f}"
-                await self._insist(Call("PATCH", f"/orders/{order_id}", change, token, key))
+                await self.insist(Call("PATCH", f"/orders/{order_id}", change, token, key))
 
     # --- asking ---
     async def _ask(self, path: str, body: Mapping[str, Any], token: str) -> Any:
-        answer = await self._insist(Call("POST", path, body, token, str(self._ids.uuid())))
+        answer = await self.insist(Call("POST", path, body, token, str(self._ids.uuid())))
         assert answer.status == 201, answer.body
         return orjson.loads(answer.body)
 
-    async def _insist(self, call: Call) -> Response:
+    async def told(self, call: Call) -> Any:
+        """What the final answer says."""
+        return orjson.loads((await self.insist(call)).body)
+
+    async def insist(self, call: Call) -> Response:
         while True:
             answer = await self._attempt(call)
             if answer is not None and _final(answer):
@@ -117,9 +122,10 @@ class Clients:
 
     async def _attempt(self, call: Call) -> Response | None:
         """One try at any living process; None when it died before it answered."""
-        if not self._processes:
+        living = [one for one in self._processes.values() if not call.part or call.part in one.hears]
+        if not living:
             return None
-        process = self._rng.choice(list(self._processes.values()))
+        process = self._rng.choice(living)
         answer: Response | None = await process.answer(_request(process, call))
         return answer
 

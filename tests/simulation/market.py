@@ -14,6 +14,7 @@ LEVELS = (1, 2, 3)
 LEVEL_TICKS = 20
 MOVE_SECONDS = 1.0
 START_PRICE = Decimal(60000)
+TRADED = Decimal("0.02")  # what the feed tells that others have traded
 
 
 class Market:
@@ -29,7 +30,8 @@ class Market:
         for instrument in INSTRUMENTS:
             away = instrument.tick_size * LEVEL_TICKS
             await set_price(host, instrument.id, str(self.middle - away), str(self.middle + away))
-            host.runtime.ticks.publish(self._trade(instrument))
+            time_ms = int(host.runtime.clock.now().timestamp() * 1000)
+            host.runtime.ticks.publish(self._trade(instrument, TRADED, time_ms))
 
     def _quote(self, middle: Decimal) -> None:
         """Everything anew, what was traded away too."""
@@ -37,12 +39,12 @@ class Market:
         for instrument in INSTRUMENTS:
             bids, asks = self._levels(instrument, -1), self._levels(instrument, 1)
             self._exchange.external_book(BookSnapshot(instrument.id, bids, asks, 0, 0))
-            self._exchange.external_trade(self._trade(instrument))
+            self._exchange.external_trade(self._trade(instrument, instrument.minimum_quantity))
 
-    def _trade(self, instrument: Instrument) -> Trade:
+    def _trade(self, instrument: Instrument, traded: Decimal, time_ms: int = 0) -> Trade:
         """Somebody trades in the middle: stops look at that."""
-        price, quantity = instrument.price_units(self.middle), instrument.quantity_units(instrument.minimum_quantity)
-        return Trade(instrument.id, price, quantity, buyer_is_maker=False, trade_id="", time_ms=0)
+        price, quantity = instrument.price_units(self.middle), instrument.quantity_units(traded)
+        return Trade(instrument.id, price, quantity, buyer_is_maker=False, trade_id="", time_ms=time_ms)
 
     def _levels(self, instrument: Instrument, side: int) -> list[Level]:
         prices = (self.middle + side * level * LEVEL_TICKS * instrument.tick_size for level in LEVELS)

@@ -8,15 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 from unittest.mock import patch
 
+from feeds.strategies.instance import Instance
+from feeds.strategies.runner import Runner
+from feeds.trading_engine import desk
 from functions.account_commands import app as account_commands
 from functions.order_commands import closing, placing
 from functions.order_execution import app as order_execution
 from functions.order_lifecycle import app as order_lifecycle
 from functions.portfolio_projection import app as portfolio_projection
-from patriot.domain import order_reports, reporting
+from patriot.domain import order_lists, order_reports, reporting
+from patriot.domain.algorithm import Algorithm
+from patriot.domain.money import ZERO
 from patriot.domain.order_commands import ids, release
 from patriot.domain.venue import NotFound, Unknown
 from patriot.runtime.context import RequestContext
@@ -28,16 +34,22 @@ from patriot.store.api import Commit, VersionConflict
 from patriot.store.memory import MemoryStore
 from patriot.store.plan import Plan
 from schemas.events import OrderCancelled, OrderFilled, OrderModified
+from tests.simulation.robots import Kind
 
 Bug = Callable[[], AbstractContextManager[object]]
 
-BUGS: Final[dict[str, Bug]] = {}
+BUGS: Final[dict[str, tuple[Bug, Kind]]] = {}
 
 
-def bug(function: Callable[[], Iterator[None]]) -> Bug:
+def bug(function: Callable[[], Iterator[None]], kind: Kind = "clients") -> Bug:
+    """To be found by seeds of this kind."""
     planted = contextmanager(function)
-    BUGS[function.__name__] = planted
+    BUGS[function.__name__] = (planted, kind)
     return planted
+
+
+bug_of_algorithms = partial(bug, kind="algorithms")
+bug_of_strategies = partial(bug, kind="strategies")
 
 
 # --- sending ---
@@ -327,4 +339,64 @@ def orders_are_made_with_a_leverage_that_is_no_longer_chosen() -> Iterator[None]
 @bug
 def leverage_changes_under_open_orders() -> Iterator[None]:
     with patch.object(account_commands, "in_use", lambda _: ()):
+        yield
+
+
+# --- trading by itself ---
+@bug
+def all_slices_of_an_iceberg_are_shown() -> Iterator[None]:
+    with patch.object(order_lists, "_goes_on", lambda *_: True):
+        yield
+
+
+@bug_of_algorithms
+def pause_does_not_hold_what_was_told() -> Iterator[None]:
+    with patch.object(Algorithm, "held", property(lambda _: False)):
+        yield
+
+
+@bug_of_algorithms
+def child_is_counted_before_its_last_fills() -> Iterator[None]:
+    async def hasty(*_: Any) -> bool:
+        return True
+
+    with patch.object(desk, "_all_fills_told", hasty):
+        yield
+
+
+@bug_of_algorithms
+def fills_of_children_are_not_counted() -> Iterator[None]:
+    count_child = desk.count_child
+
+    def forgetful(state: Any, order: Any, *refusal: str) -> Any:
+        return count_child(state, order and replace(order, filled_quantity=ZERO, filled_value=ZERO), *refusal)
+
+    with patch.object(desk, "count_child", forgetful):
+        yield
+
+
+@bug_of_strategies
+def strategy_forgets_its_orders_in_a_crash() -> Iterator[None]:
+    async def forgetful(_: Instance) -> None:
+        return
+
+    with patch.object(Instance, "take_over", forgetful):
+        yield
+
+
+@bug_of_strategies
+def strategy_decides_after_the_end_and_before_the_position() -> Iterator[None]:
+    async def hasty(self: Instance, order_id: Any) -> None:
+        self.runner.on_order_end(order_id)
+
+    with patch.object(Instance, "on_order_end", hasty):
+        yield
+
+
+@bug_of_strategies
+def strategy_takes_an_older_position_for_the_newest() -> Iterator[None]:
+    def believing(self: Runner, quantity: Any, instrument: str, _version: int) -> None:
+        self.strategy.on_position(quantity, instrument)
+
+    with patch.object(Runner, "on_position", believing):
         yield

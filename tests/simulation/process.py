@@ -18,6 +18,7 @@ from patriot.runtime.clock import Clock, Ids
 from patriot.runtime.cloudevent import CloudEvent
 from patriot.runtime.delivery import Verdict
 from patriot.runtime.embedded import Host, Parts
+from patriot.runtime.function import Feed
 from patriot.runtime.settings import Settings
 from patriot.store.api import Commit, StoreUnavailable
 from patriot.store.memory import MemoryStore
@@ -25,8 +26,13 @@ from tests.simulation.network import Network
 from tests.simulation.odds import Dice
 
 FUNCTIONS = discovery.functions()
-FEEDS = [feed for feed in discovery.feeds() if feed.name in {"relay", "account-data", "triggers"}]
+ALWAYS = ("relay", "account-data", "triggers")
 SETTINGS = Settings(execution="in_process", delivery_concurrency=4)
+
+
+def feeds_with(more: str | None) -> list[Feed]:
+    """The feeds that every world has, and one more."""
+    return [feed for feed in discovery.feeds() if feed.name in (*ALWAYS, more)]
 
 
 class Dead(BaseException):
@@ -179,6 +185,7 @@ class Process:
         clock: Clock,
         ids: Ids,
         dice: Dice,
+        feeds: Sequence[Feed],
         network: Network | None,
         sent: Callable[[str, str], None],
     ) -> None:
@@ -186,7 +193,7 @@ class Process:
         self._tasks: dict[asyncio.Task[Any], None] = {}  # in order: a set's order hangs on addresses
         self.store: Any = MortalStore(store, self.life, dice)
         self.host = Host(
-            Parts(FUNCTIONS, [] if number else FEEDS),
+            Parts(FUNCTIONS, [] if number else feeds),
             settings=SETTINGS,
             store=self.store,
             access=access,

@@ -4,12 +4,14 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import pytest
 import structlog
 
 from tests.simulation.many import quiet, run, run_many
 from tests.simulation.planted import BUGS, Bug
+from tests.simulation.robots import TURNS, Kind, seeds_of
 from tests.simulation.world import Result
 
 SEEDS = int(os.environ.get("PATRIOT_SEEDS", "10000"))
@@ -44,6 +46,8 @@ def test_the_runs_are_worth_their_time(results: Sequence[Result]) -> None:
     assert sum(one.orders for one in results) > SEEDS
     assert sum(one.crashes for one in results) > SEEDS / 4
     assert sum(one.faults for one in results) > SEEDS / 4
+    assert sum(one.children for one in results) > SEEDS / TURNS
+    assert sum(one.signals for one in results) > SEEDS / TURNS / 2
 
 
 @pytest.mark.requirement("P2")
@@ -70,9 +74,9 @@ def silence() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("silence")
-@pytest.mark.parametrize("planted", BUGS.values(), ids=BUGS.keys())
-def test_planted_bug_is_found(planted: Bug) -> None:
-    for seed in range(SEEDS_PER_BUG):
+@pytest.mark.parametrize(("planted", "kind"), BUGS.values(), ids=BUGS.keys())
+def test_planted_bug_is_found(planted: Bug, kind: Kind) -> None:
+    for seed in islice(seeds_of(kind), SEEDS_PER_BUG):
         if run(seed, bug=planted).problems:
             print(f"found by seed {seed}")
             return

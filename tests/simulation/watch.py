@@ -17,6 +17,7 @@ from patriot.domain.order import Order
 from patriot.runtime.aggregates import ORDER
 from patriot.store.api import Commit, RecordedEvent
 from patriot.store.memory import MemoryStore
+from schemas.algorithm_events import AlgorithmEvent
 from schemas.events import (
     AccountLeverageChanged,
     Filled,
@@ -32,7 +33,9 @@ from schemas.events import (
 )
 from schemas.risk_events import RiskHalted, RiskResumed
 from schemas.upcasters import decode_event
+from tests.simulation.parents import Parents
 
+STRATEGY, HELD_MAX = "robot", Decimal("0.006")
 OPEN_AT_VENUE = frozenset({"new", "partially_filled", "untriggered"})
 
 
@@ -59,8 +62,11 @@ class Watch:
         self._exchange = exchange
         self.problems: list[str] = []
         self.orders: dict[UUID, Order] = {}
+        self.parents = Parents(self.orders, self.require)
         self.events = 0
         self.commands = 0
+        self.signals = 0
+        self.held = ZERO  # by the strategy
         self._started: Counter[UUID] = Counter()
         self._sent: Counter[str] = Counter()
         self._halted: set[str] = set()
@@ -97,6 +103,8 @@ class Watch:
             self._balances(event)
         if isinstance(event, OrderEvent):
             self._order(event, recorded)
+        elif isinstance(event, AlgorithmEvent):
+            self.parents.saw(event, recorded)
         elif isinstance(event, AccountLeverageChanged):
             self._leverages[event.account_id, event.instrument] = event.leverage
             busy = [order for order in self.open if order.account_id == event.account_id]
@@ -127,13 +135,11 @@ class Watch:
         theirs = self._theirs(order)
         status = theirs.status.value if theirs is not None else "never heard of"
         if isinstance(event, OrderCreated):
-            halted = f"account:{order.account_id}" in self._halted and not order.reduce_only
-            self.require(not halted, f"{order.order_id} was created while trading was halted")
-            chosen = self._leverages.get((order.account_id, order.instrument))
-            self.require(event.leverage == chosen, f"{order.order_id} is at {event.leverage}x, chosen is {chosen}x")
+            self._created(event, order)
         if isinstance(event, OrderSubmitStarted):
             self._started[order.order_id] += 1
             self.require(self._started[order.order_id] == 1, f"{order.order_id} was begun to be sent twice")
+            self._showed(order)
         if isinstance(event, OrderAccepted):
             self.require(theirs is not None, f"{order.order_id} accepted, but {status}")
         if isinstance(event, OrderCancelled | OrderExpired | OrderRejected):
@@ -143,10 +149,36 @@ class Watch:
         if isinstance(event, Filled):
             self._traded(event, order)
 
+    def _created(self, event: OrderCreated, order: Order) -> None:
+        halted = f"account:{order.account_id}" in self._halted and not order.reduce_only
+        self.require(not halted, f"{order.order_id} was created while trading was halted")
+        chosen = self._leverages.get((order.account_id, order.instrument))
+        self.require(event.leverage == chosen, f"{order.order_id} is at {event.leverage}x, chosen is {chosen}x")
+        self.parents.created(event)
+        self._signalled(order)
+
+    def _signalled(self, order: Order) -> None:
+        """A strategy that waits for its orders has one at a time, so it sees what each has done."""
+        if order.strategy_id == STRATEGY:
+            others = [one for one in self.open if one.strategy_id == STRATEGY and one is not order]
+            self.require(not others, f"{order.order_id} is a signal while {len(others)} are under way")
+            self.signals += 1
+
+    def _showed(self, order: Order) -> None:
+        """Of an iceberg one slice rests at a time."""
+        if order.list_kind == "iceberg" and order.parent_id is not None:
+            before = self.orders[order.parent_id]
+            self.require(
+                before.status == "filled", f"slice {order.order_id} was sent after one that is {before.status}"
+            )
+
     def _traded(self, event: Filled, order: Order) -> None:
         key = (order.order_id, event.trade_id)  # who trades with himself has one trade in two orders
         self.require(key not in self._trades, f"trade {event.trade_id} was booked twice")
         self._trades.add(key)
+        if order.strategy_id == STRATEGY:
+            self.held += event.quantity if order.side == "buy" else -event.quantity
+            self.require(abs(self.held) <= HELD_MAX, f"the strategy holds {self.held}")
         account = self._exchange.account(str(order.account_id))
         theirs = self._theirs(order)
         fills = self._exchange.trades(account, order.instrument, theirs.id) if theirs is not None else []
@@ -170,7 +202,7 @@ class Watch:
         """Rivals share one quantity: that of an oco list, or what the entry of a bracket has filled."""
         lists: dict[UUID, list[Order]] = defaultdict(list)
         for order in self.orders.values():
-            if order.list_id is not None:
+            if order.list_id is not None and order.list_kind != "iceberg":
                 lists[order.list_id].append(order)
         for list_id, members in lists.items():
             entries = [order for order in members if order.parent_id is None]

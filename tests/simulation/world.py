@@ -27,8 +27,9 @@ from tests.simulation.loop import LoopClock, simulate
 from tests.simulation.market import MOVE_SECONDS, Market
 from tests.simulation.network import Network
 from tests.simulation.odds import Dice, Odds, RandomFaults, drawn
-from tests.simulation.process import FEEDS, FUNCTIONS, Process
+from tests.simulation.process import FUNCTIONS, Process, feeds_with
 from tests.simulation.rest import check_account, check_rebuild, check_store
+from tests.simulation.robots import FEED, Robots, kind_of
 from tests.simulation.watch import Watch, WatchedStore
 from tests.support.host import PERPETUAL, SPOT, TENANT, define
 
@@ -52,6 +53,8 @@ class Result:
     problems: tuple[str, ...]
     digest: str
     orders: int
+    children: int  # of execution algorithms
+    signals: int  # of strategies
     events: int
     crashes: int
     faults: int
@@ -100,6 +103,7 @@ class World:
     def __init__(self, seed: int, beginning: Beginning) -> None:
         self.seed = seed
         self.beginning = beginning
+        self.kind = kind_of(seed)
         self.rng = random.Random(seed)
         self.odds = drawn(self.rng)
         self.dice = Dice(self.rng, CALM)
@@ -117,6 +121,7 @@ class World:
         self.crashes = 0
         self.seconds = 0.0
         self.traders = beginning.traders[: self.rng.choice((1, TRADERS_MAX))]
+        self.feeds = feeds_with(FEED.get(self.kind))
 
     def _now_ms(self) -> int:
         return int(CLOCK.now().timestamp() * 1000)
@@ -126,9 +131,13 @@ class World:
         self.dice.odds = self.odds
         moving = asyncio.create_task(self._moving())
         crashing = [asyncio.create_task(self._crashing(number)) for number in self.processes]
-        trading = (self.clients.trade(number, self.rng.choice(self.traders)) for number in range(orders))
-        await asyncio.gather(*trading)
+        traders = self.traders
+        if self.kind == "strategies":  # they have an account of their own
+            traders, self.traders = self.beginning.traders[:1], self.beginning.traders
+        trading = (self.clients.trade(number, self.rng.choice(traders)) for number in range(orders))
+        await asyncio.gather(*trading, self.robots.live(self.kind, self.traders))
         await self._calm(crashing)
+        await self.robots.end()
         await self._settle("after the faults")
         if any(order.waits_for or order.stop_price is not None for order in self.watch.open):
             await asyncio.sleep(STOPS_SECONDS)
@@ -144,6 +153,8 @@ class World:
             problems=tuple(self.watch.problems),
             digest=self.watch.digest,
             orders=len(self.watch.orders),
+            children=self.watch.parents.children,
+            signals=self.watch.signals,
             events=self.watch.events,
             crashes=self.crashes,
             faults=len(self.faults.struck),
@@ -176,8 +187,9 @@ class World:
         self._connect()
 
     def _connect(self) -> None:
-        self.network.subscribe((*FUNCTIONS, *FEEDS))
+        self.network.subscribe((*FUNCTIONS, *self.feeds))
         self.clients = Clients(self.processes, self.watch, self.market, self.ids, self.rng)
+        self.robots = Robots(self.clients, self.market, self.watch, self.rng)
 
     def _fund(self, account_id: UUID) -> None:
         """At the venue too."""
@@ -194,6 +206,7 @@ class World:
             clock=CLOCK,
             ids=self.ids,
             dice=self.dice,
+            feeds=self.feeds,
             network=None if self.inside else self.network,
             sent=self.watch.sent,
         )
@@ -242,6 +255,8 @@ class World:
         lost = self.clients.acknowledged - self.watch.orders.keys()
         self.watch.require(not lost, f"acknowledged and lost: {lost}")
         self.watch.check_lists()
+        self.watch.parents.check()
+        self.robots.check(self.processes[0].host)
         await check_store(self.store, self.watch)
         for trader in self.traders:
             await check_account(self.store, self.exchange, trader.account_id, self.watch)
@@ -249,7 +264,7 @@ class World:
 
     async def _settle(self, when: str) -> None:
         deadline = CLOCK.monotonic() + SETTLE_SECONDS
-        while self.watch.unsettled or not self._quiet():
+        while self.watch.unsettled or self.watch.parents.running or not self._quiet():
             if CLOCK.monotonic() > deadline:
                 self.watch.problems.append(f"not settled {when}: {self._restless()}")
                 return
