@@ -26,6 +26,7 @@ class Managed(NamedTuple):
 
     owner: str
     run: str
+    superuser: str
 
 
 def statements() -> list[str]:
@@ -39,7 +40,7 @@ async def managed(server) -> AsyncIterator[Managed]:
     for statement in statements():
         with suppress(asyncpg.DuplicateObjectError):  # the roles of the platform belong to the whole server
             await connection.execute(statement)
-    yield Managed(*(as_login(server.url(DATABASE), login) for login in LOGINS))
+    yield Managed(*(as_login(server.url(DATABASE), login) for login in LOGINS), server.url("postgres"))
     await connection.execute(f"drop database {DATABASE} with (force)")
     await connection.execute(f"drop role {', '.join(LOGINS)}")
     await connection.close()
@@ -61,6 +62,18 @@ async def test_owner_that_may_create_no_role_migrates_and_the_other_login_runs(m
         assert [event.version for event in await store.load(order)] == [1, 2]
         await store.commit(commit(balances=[deposit("10")]))
         await store.keep_house(NOW)
+    finally:
+        await store.close()
+
+
+async def test_one_login_with_the_grants_of_both_migrates_and_runs(managed: Managed):
+    connection = await asyncpg.connect(managed.superuser)
+    await connection.execute("grant patriot_app, patriot_system to patriot_migrate")
+    await connection.close()
+    await migrate(managed.owner)
+    store = await PostgresStore.open(urls_of(managed.owner))
+    try:
+        assert len(await store.commit(append(stream(), 0, 2))) == 2
     finally:
         await store.close()
 
