@@ -44,6 +44,11 @@ def traded(kind: Kind, *trades: Trade, leverage: int = 10) -> tuple[Position, Po
 
 
 # --- examples --------------------------------------------------------------------------------------------------------
+def test_fill_without_leverage_binds_its_whole_value():
+    event = apply_fill(None, fill("2", "100"), side="buy", instrument=instrument("linear"))
+    assert (trade(None, event).margin, event.leverage, Position(ACCOUNT, "X").leverage) == (Decimal(200), 1, 1)
+
+
 @pytest.mark.requirement("B3")
 @pytest.mark.parametrize("kind", ["spot", "linear"])
 @pytest.mark.parametrize(
