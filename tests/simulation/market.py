@@ -1,13 +1,16 @@
 """The other side of every trade: quotes for both instruments, which move far enough to reach what rests."""
 
 import random
+from datetime import datetime
 from decimal import Decimal
 
 from feeds.venue.exchange import Exchange
 from patriot.domain.instrument import Instrument
 from patriot.protocols.market import BookSnapshot, Level, Trade
+from patriot.runtime.context import price_key
 from patriot.runtime.embedded import Host
-from tests.support.host import PERPETUAL, SPOT, set_price
+from schemas.reports import PriceReport
+from tests.support.host import PERPETUAL, SPOT
 
 INSTRUMENTS = (PERPETUAL, SPOT)
 LEVELS = (1, 2, 3)
@@ -20,6 +23,7 @@ TRADED = Decimal("0.02")  # what the feed tells that others have traded
 class Market:
     def __init__(self, exchange: Exchange, rng: random.Random) -> None:
         self._exchange, self._rng = exchange, rng
+        self._told: list[tuple[str, bytes, Trade]] = []
         self._quote(START_PRICE)
 
     def move(self) -> None:
@@ -27,15 +31,23 @@ class Market:
 
     async def tell(self, host: Host) -> None:
         """What a market data feed would tell this process."""
-        for instrument in INSTRUMENTS:
-            away = instrument.tick_size * LEVEL_TICKS
-            await set_price(host, instrument.id, str(self.middle - away), str(self.middle + away))
-            time_ms = int(host.runtime.clock.now().timestamp() * 1000)
-            host.runtime.ticks.publish(self._trade(instrument, TRADED, time_ms))
+        if not self._told:
+            self._told = [self._tells(instrument, host.runtime.clock.now()) for instrument in INSTRUMENTS]
+        for key, price, trade in self._told:
+            await host.runtime.state.set(key, price)
+            host.runtime.ticks.publish(trade)
+
+    def _tells(self, instrument: Instrument, now: datetime) -> tuple[str, bytes, Trade]:
+        """The same for every process, until the market moves."""
+        away, time_ms = instrument.tick_size * LEVEL_TICKS, int(now.timestamp() * 1000)
+        bid, ask = self.middle - away, self.middle + away
+        price = PriceReport(instrument=instrument.id, bid=bid, ask=ask, last=bid, as_of=now)
+        return price_key(instrument.id), price.model_dump_json().encode(), self._trade(instrument, TRADED, time_ms)
 
     def _quote(self, middle: Decimal) -> None:
         """Everything anew, what was traded away too."""
         self.middle = middle
+        self._told = []
         for instrument in INSTRUMENTS:
             bids, asks = self._levels(instrument, -1), self._levels(instrument, 1)
             self._exchange.external_book(BookSnapshot(instrument.id, bids, asks, 0, 0))

@@ -72,7 +72,9 @@ class MortalStore:
             yield event
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        return partial(self._call, getattr(self._store, name))
+        call = partial(self._call, getattr(self._store, name))
+        setattr(self, name, call)  # asked for once
+        return call
 
     async def _call(self, method: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any) -> Any:
         self._reach()
