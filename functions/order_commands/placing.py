@@ -80,8 +80,9 @@ async def _members(
     first, found, guards = reserving(kind, orders), list[Judged](), tuple[Guard, ...]()
     for link, order in zip(links(list_id, kind, len(orders)), orders, strict=True):
         wanted = Wanted(member_id(list_id, link.number), order, link, link.number in first)
-        judged, guards = await _judged(wanted, context)
+        judged, its_guards = await _judged(wanted, context)
         found.append(judged)
+        guards = tuple(dict.fromkeys((*guards, *its_guards)))  # of all: a level may change between two judgements
     return found, guards
 
 

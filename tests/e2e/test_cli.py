@@ -110,9 +110,6 @@ def trade_with_leverage(installation: Installation) -> None:
     assert held["leverage"] == 5
     refused = installation.run("account", "leverage", ether, "3", code=1)
     assert refused["detail"]["code"] == "leverage_in_use"
-    installation.run("order", "create", ether, "sell", "1", "--reduce-only", "--wait", "20")
-    assert installation.run("account", "leverage", ether, "3")["leverages"] == {ether: 3}
-    assert installation.run("account", "leverage", "BINANCE:ETH/USDT", "5", code=1)["detail"]["code"] == "invalid_value"
 
 
 def trade_on_the_first_day(installation: Installation) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from functions.order_commands import placing
 from patriot.domain.venue import Rejected, Unknown
 from patriot.runtime.embedded import Host
 from patriot.runtime.rebuild import Rebuild
@@ -131,6 +132,27 @@ async def test_limit_on_leverage_binds_the_choice_and_later_every_order(desk: De
     assert (status, "at most 3" in problem["detail"]) == (422, True)
     assert (await desk.choose(3))[0] == 200
     await desk.order(quantity="0.1")
+
+
+@pytest.mark.requirement("P11")
+async def test_orders_of_one_list_are_all_judged_on_what_holds_at_the_commit(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    judge, judged = placing._judged, list[Any]()
+
+    async def and_meanwhile(*arguments: Any) -> Any:
+        judged.append(await judge(*arguments))
+        if len(judged) == 1:
+            assert (await desk.choose(5))[0] == 200
+        return judged[-1]
+
+    monkeypatch.setattr(placing, "_judged", and_meanwhile)
+    order = {"account_id": desk.account, "instrument": PERPETUAL.id, "side": "sell", "quantity": "0.1"}
+    orders = [{**order, "price": "61000"}, {**order, "order_type": "stop", "stop_price": "59000"}]
+    listed = await desk.user.json("POST", "/order-lists", {"kind": "oco", "orders": orders}, 201)
+    for receipt in listed["orders"]:
+        (created, *_) = (await desk.user.json("GET", f"/events/{receipt['order_id']}"))["events"]
+        assert created["data"]["leverage"] == 5
 
 
 @pytest.mark.requirement("P8", "P11")
