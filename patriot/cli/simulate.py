@@ -46,7 +46,7 @@ def run(
 
 
 def _summary(results: Sequence[Any], seconds: float) -> dict[str, Any]:
-    names = ("orders", "events", "crashes", "faults")
+    names = ("orders", "children", "signals", "events", "crashes", "faults")
     sums: dict[str, Any] = {name: sum(getattr(one, name) for one in results) for name in names}
     return {
         "seeds": len(results),
