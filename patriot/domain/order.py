@@ -19,12 +19,14 @@ zero, and to zero once the order is over.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import ROUND_UP, Decimal
 from types import MappingProxyType
 from typing import Any, Final, Literal
 from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from patriot.domain.errors import InvalidTransition
 from patriot.domain.money import ZERO, exact, rounded
@@ -58,16 +60,14 @@ from schemas.types import Emulation, ListKind, ListLink, OrderStatus, OrderType,
 Waiting = Literal["", "parent", "trigger", "rivals"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Struct, frozen=True):
     """What an order holds of the buying power: an amount of one asset."""
 
     asset: str
     amount: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class PendingModify:
+class PendingModify(Struct, frozen=True):
     """A modification that the venue has not answered: what the open remainder reserves without it, and with it.
 
     `stop_price` is None where the stop stays where it is.
@@ -81,8 +81,7 @@ class PendingModify:
     reserved_after: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """The state of one order after `version` events. `filled_value` is the sum of price x quantity of its fills.
 
     `asked_quantity` is that of its creation, `stop_price` where the stop stands now, `reference` the best price that a
@@ -120,7 +119,7 @@ class Order:
     status: OrderStatus = "pending"
     filled_quantity: Decimal = ZERO
     filled_value: Decimal = ZERO
-    fees: Mapping[str, Decimal] = field(default_factory=lambda: MappingProxyType({}))
+    fees: Mapping[str, Decimal] = MappingProxyType({})
     trade_ids: frozenset[str] = frozenset()
     busted_ids: frozenset[str] = frozenset()
     venue_order_id: str = ""
@@ -167,6 +166,7 @@ class Order:
 
 
 _Changes = dict[str, Any]
+_GIVEN: Final = OrderCreated.model_fields.keys() - {"postings", "holds"}
 
 
 @exact
@@ -200,7 +200,7 @@ def _created(event: OrderEvent, version: int, occurred_at: datetime) -> Order:
             f"order {event.order_id}: {event.TYPE} cannot be its event {version}, it does not exist"
         )
     asset = event.holds[0].asset if event.holds else ""
-    given = {name: getattr(event, name) for name in OrderCreated.model_fields if name not in {"postings", "holds"}}
+    given = {name: getattr(event, name) for name in _GIVEN}
     return Order(
         **given,
         asked_quantity=event.quantity,

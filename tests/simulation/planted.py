@@ -12,6 +12,8 @@ from functools import partial
 from typing import Any, Final
 from unittest.mock import patch
 
+from msgspec import structs
+
 from feeds.strategies.instance import Instance
 from feeds.strategies.runner import Runner
 from feeds.trading_engine import desk
@@ -164,7 +166,7 @@ def _fills(change: Callable[[Any, Any], Any]) -> AbstractContextManager[object]:
 
 @bug
 def fill_is_booked_each_time_it_is_told() -> Iterator[None]:
-    with _fills(lambda fill, order: lambda report: fill(replace(order, trade_ids=frozenset()), report)):
+    with _fills(lambda fill, order: lambda report: fill(structs.replace(order, trade_ids=frozenset()), report)):
         yield
 
 
@@ -369,7 +371,7 @@ def fills_of_children_are_not_counted() -> Iterator[None]:
     count_child = desk.count_child
 
     def forgetful(state: Any, order: Any, *refusal: str) -> Any:
-        return count_child(state, order and replace(order, filled_quantity=ZERO, filled_value=ZERO), *refusal)
+        return count_child(state, order and structs.replace(order, filled_quantity=ZERO, filled_value=ZERO), *refusal)
 
     with patch.object(desk, "count_child", forgetful):
         yield

@@ -1,13 +1,13 @@
 """A parent order: one child at a time, told before it is placed, counted when it is over."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from patriot.domain import algorithm as decide
 from patriot.domain.algorithm import Algorithm, child_id, fold, slippage
@@ -38,7 +38,7 @@ def started() -> Algorithm:
 
 
 def over(filled: str, value: str, status: str = "filled") -> Any:
-    return replace(pending(), status=status, filled_quantity=Decimal(filled), filled_value=Decimal(value))
+    return structs.replace(pending(), status=status, filled_quantity=Decimal(filled), filled_value=Decimal(value))
 
 
 def test_children_are_counted_once_and_add_up(started: Algorithm):

@@ -1,10 +1,10 @@
 """What a venue lacks the platform does itself, and the order says so."""
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from patriot.domain.emulation import as_sent, emulations
 from patriot.domain.order import Reservation
@@ -110,5 +110,5 @@ def test_what_the_platform_keeps_does_not_reach_the_venue():
     assert (native.order_type, native.stop_price) == ("stop", 110)
     trails = as_sent(made((), **TRAIL))
     assert (trails.order_type, trails.trailing and trails.trailing.distance) == ("trailing_stop", 1)
-    shown = as_sent(replace(made(("iceberg",), display_quantity="2"), waits_for=""))
+    shown = as_sent(structs.replace(made(("iceberg",), display_quantity="2"), waits_for=""))
     assert shown.display_quantity is None

@@ -1,12 +1,12 @@
 """Members of a list: what each does to the others follows from how all stand, and repeats to nothing."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from patriot.domain.order import Order, Reservation
 from patriot.domain.order_commands import create

@@ -6,6 +6,7 @@ from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec import structs
 
 from patriot.domain import reporting
 from patriot.domain.order import Order, Reservation, fold
@@ -213,7 +214,7 @@ def test_lost_request_about_an_order_that_is_not_found_says_nothing():
 @pytest.mark.parametrize(("reduce_only", "reason"), [(True, reporting.CUT), (False, reporting.SMALLER)])
 def test_state_filled_at_less_than_asked_ends_an_order_once_all_fills_are_told(reduce_only, reason):
     """A reduce-only order that was cut, or one whose modification came through after it was given up for lost."""
-    order = replace(accepted(), reduce_only=reduce_only)
+    order = structs.replace(accepted(), reduce_only=reduce_only)
     cut = state(order, "filled", quantity=Decimal("0.2"), filled_quantity=Decimal("0.2"))
     assert outcomes(reporting.of_state(order, cut, "stream")) == ["accepted"]
     told = replace(cut, executions=(execution("t1", "0.2"),))

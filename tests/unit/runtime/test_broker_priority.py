@@ -8,12 +8,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec import Raw
 
 from patriot.runtime.broker import Broker, BrokerLimits
 from patriot.runtime.clock import SystemClock
 from patriot.runtime.cloudevent import CloudEvent
 from patriot.runtime.delivery import Verdict
-from patriot.runtime.lanes import SHOWING_EVERY, LaneKey, Turns, Urgency
+from patriot.runtime.lanes import SHOWING_EVERY, Delivery, Lane, LaneKey, Route, Tracker, Turns, Urgency
 from patriot.store.api import Origin, RecordedEvent, StreamId
 from patriot.store.memory import MemoryStore
 from schemas.events import OrderCancelRequested, OrderRouted
@@ -22,6 +23,7 @@ from schemas.topics import ORDER_EVENTS
 PATH = "/events/x"
 RULES = [{"match": f'event.type == "{kind}"', "path": PATH} for kind in (OrderRouted.TYPE, OrderCancelRequested.TYPE)]
 TENANT = UUID(int=1)
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def lane(name: str, urgency: Urgency) -> LaneKey:
@@ -228,3 +230,21 @@ async def test_backlog_is_what_waits_for_a_worker():
         consumer.gate.set()
         await until_idle(broker)
         assert broker.backlog_seconds() == 0
+
+
+def test_lane_knows_whether_something_in_it_lessens_risk():
+    def delivery(kind: str, version: int) -> Delivery:
+        event = CloudEvent(id=f"{version}", source="/x", type=kind, time=NOW, data=Raw(b"{}"), streamversion=version)
+        return Delivery(Route("probe", PATH, shows=True, newest=True), ORDER_EVENTS, event, Tracker(1, list), 0)
+
+    lane = Lane()
+    assert not lane.first
+    lane.add(delivery(OrderCancelRequested.TYPE, 1))
+    assert lane.first
+    lane.busy = True
+    lane.add(delivery(OrderCancelRequested.TYPE, 2))
+    assert lane.add(delivery(OrderRouted.TYPE, 3)) is not None, "the newest tells all"
+    assert lane.first, "a worker has it still"
+    lane.end_first()
+    assert [waiting.event.id for waiting in lane.waiting] == ["3"]
+    assert not lane.first
