@@ -14,6 +14,7 @@ from feeds.venue.exchange import Exchange
 from patriot.domain.errors import InvalidTransition
 from patriot.domain.money import ZERO
 from patriot.domain.order import Order
+from patriot.domain.reporting import SMALLER
 from patriot.runtime.aggregates import ORDER
 from patriot.store.api import Commit, RecordedEvent
 from patriot.store.memory import MemoryStore
@@ -226,6 +227,6 @@ class Watch:
         if theirs is None:
             return order.status in {"rejected", "cancelled"} and not order.filled_quantity
         status = "accepted" if theirs.status.value in {"new", "untriggered"} else theirs.status.value
-        if order.ended and order.reduce_only:  # what the venue has cut off for the position's sake has expired
+        if order.ended and (order.reduce_only or order.reason == SMALLER):  # what the venue has cut off has expired
             return order.filled_quantity == theirs.filled and status in {order.status, "filled"}
         return (order.status, order.filled_quantity, order.quantity) == (status, theirs.filled, theirs.quantity)

@@ -16,7 +16,7 @@ _PERCENT = {"rule": "percent", "distance": "0.1"}
 
 def wish(rng: random.Random, middle: Decimal, account_id: str) -> Wish:
     if rng.random() < RARE:
-        return rng.choice((_stop, _stop, _trailing, _oco, _bracket, _close))(rng, middle, account_id)
+        return rng.choice((_stop, _stop, _trailing, _iceberg, _oco, _bracket, _close))(rng, middle, account_id)
     return "/orders", _plain(rng, middle, account_id)
 
 
@@ -43,6 +43,14 @@ def _trailing(rng: random.Random, _: Decimal, account_id: str) -> Wish:
     """Held by the platform, or at the venue, which trails by percent."""
     trailing = rng.choice((_OFFSET_NEAR, _OFFSET_FAR, _PERCENT))
     return "/orders", {**_order(rng, account_id, PERPETUAL), "order_type": "trailing_stop", "trailing": trailing}
+
+
+def _iceberg(rng: random.Random, middle: Decimal, account_id: str) -> Wish:
+    """At the venue on spot, in slices of the platform on futures."""
+    order = _order(rng, account_id, rng.choice((PERPETUAL, SPOT)))
+    shown = Decimal(order["quantity"]) / 2
+    price = f"{middle + rng.choice((-3, 3)) * _sign(order):.1f}"
+    return "/orders", {**order, "order_type": "limit", "price": price, "display_quantity": str(shown)}
 
 
 def _oco(rng: random.Random, middle: Decimal, account_id: str) -> Wish:
