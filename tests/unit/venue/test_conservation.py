@@ -188,6 +188,9 @@ class Customers(RuleBasedStateMachine):
             shown = self.world.exchange.book(instrument.id, 10_000)
             for buy, levels in ((True, shown.bids), (False, shown.asks)):
                 resting: dict[int, int] = {}
+                assert book.icebergs[buy] == sum(
+                    bool(one.display_units) for one in book.owners.values() if one.is_buy == buy
+                )
                 for order, price, quantity in book.crossing(not buy, 0 if buy else 1 << 62):
                     public = quantity if order is None else book.shown(order)
                     assert order is None or public <= (order.display_units or quantity)
