@@ -17,6 +17,7 @@ from schemas.events import OrderEvent, OrderPartiallyFilled, OrderTradeBusted
 from schemas.reports import VenueReport
 from tests.unit.domain.examples import (
     ACCOUNT,
+    NOW,
     accepted,
     after,
     fill,
@@ -56,6 +57,11 @@ def test_accepted_is_recorded_once(order):
     order = told(order, report("accepted", venue_order_id="V1"))
     assert (order.status, order.venue_order_id) == ("accepted", "V1")
     assert apply_report(order, report("accepted", venue_order_id="V1")) == []
+
+
+def test_acceptance_keeps_the_venue_s_time():
+    [event] = apply_report(submitted(), report("accepted", venue_time=NOW))
+    assert event.venue_time == NOW
 
 
 @pytest.mark.parametrize("order", [*ENDS.values(), FILLED])
@@ -310,8 +316,9 @@ def test_end_at_a_quantity_that_is_filled_already_is_the_modification():
     assert (types(events), after(order, events).status) == (["modified"], "filled")
 
 
-def test_modified_to_less_than_filled_ends_the_order():
-    order = told(modifying(accepted(), "5", "500"), fill("T1", "6"), report("modified"))
+@pytest.mark.parametrize("filled", ["5", "6"])
+def test_modified_to_what_is_filled_or_less_ends_the_order(filled):
+    order = told(modifying(accepted(), "5", "500"), fill("T1", filled), report("modified"))
     assert (order.status, order.reserved.amount) == ("filled", 0)
 
 
