@@ -4,7 +4,7 @@ guessed and never hidden.
 Orders: the venue is asked about whatever is open here and not open there in the same way; what it proves is reported.
 Leverage: one that was changed at the venue is told, and left to a person; an order may set it again before.
 Balances: a difference that stays the same for a while, with every order agreed upon, is posted by an
-`account.balance_adjusted` event.
+`account.balance_adjusted` event. Of an account with no books yet everything is taken over at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,6 +53,7 @@ class Reconciliation:
         self._adapter = adapter
         self._context = context
         self._seen: dict[str, tuple[Difference, float]] = {}
+        self._is_new = False
         self._divergences = Divergences(account, context)
 
     async def orders(self) -> int:
@@ -124,6 +125,7 @@ class Reconciliation:
 
     async def everything(self) -> list[Divergence]:
         """Orders first: as long as one differs, its fills may explain any difference of balances or positions."""
+        self._is_new = not await self._context.find("buying_power", {"account_id": self._account_id}, limit=1)
         if await self.orders():
             self._seen.clear()
         else:
@@ -203,7 +205,7 @@ class Reconciliation:
         known, since = self._seen.get(asset, (None, now))
         if known != difference:
             self._seen[asset], since = (difference, now), now
-        return now - since >= LASTING_SECONDS
+        return self._is_new or now - since >= LASTING_SECONDS
 
     async def _adjust(self, asset: str, booked: Decimal, at_venue: Decimal) -> None:
         log.warning("balance differs", account_id=str(self._account_id), asset=asset, booked=booked, venue=at_venue)

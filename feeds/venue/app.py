@@ -7,8 +7,8 @@ process has the venue, and this one none.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, get_args
 
@@ -16,6 +16,7 @@ import structlog
 
 from feeds.venue.errors import InsufficientBalance
 from feeds.venue.events import EVERY
+from feeds.venue.exchange import Exchange
 from feeds.venue.halls import Halls, PaperVenue
 from feeds.venue.replay import Replay
 from feeds.venue.synthetic import STEP_MS, SyntheticMarket
@@ -26,21 +27,23 @@ from feeds.venue.wire.bybit_limits import RateLimits
 from feeds.venue.wire.server import Mount, serving
 from patriot.domain.instrument import Instrument
 from patriot.domain.listing import Venue, instruments
+from patriot.runtime.aggregates import ACCOUNT
 from patriot.runtime.context import RequestContext
 from patriot.runtime.credentials import open_credentials
 from patriot.runtime.edge import user_context
 from patriot.runtime.function import Context, Feed
 from patriot.runtime.ports import Runtime
 from patriot.runtime.reference import instrument_row
-from patriot.store.api import Query
+from patriot.store.api import Query, StoreUnavailable, StreamId
 from schemas.events import AccountFunded, AccountLinked
 from schemas.settlement_commands import VenueAnswer
 from schemas.settlement_events import TransferSent
 from schemas.settlement_queries import TransferView
 from schemas.topics import ACCOUNT_EVENTS
+from schemas.upcasters import decode_event
 
 PAPER = "paper"
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.1
 UNLIMITED = 10**9  # the whole platform is one address here: the exchanges' limits per address would be its own
 MOUNTS: Mapping[str, Callable[..., Mount]] = {
     "BINANCE": partial(Binance, settings=BinanceSettings(is_limited=False)),
@@ -65,16 +68,20 @@ def halls_of(runtime: Runtime) -> Halls:
 
 
 async def listed(context: RequestContext) -> dict[str, list[Instrument]]:
-    """By venue: its own listing for the synthetic market, else what the market's source has defined."""
-    if context.runtime.settings.market == "synthetic":
+    """By venue: its own listing for the synthetic market, else what the market's source has defined first."""
+    runtime = context.runtime
+    if runtime.settings.market == "synthetic":
         return {venue: instruments(venue) for venue in get_args(Venue)}
-    while not (rows := await context.runtime.store.find(Query("instruments", None, {}, limit=100_000))):
-        await context.runtime.clock.sleep(LOOK_SECONDS)
-    found: dict[str, list[Instrument]] = {}
-    for row in rows:
-        instrument = Instrument(**row)
+    while not (rows := await _defined(runtime)):
+        await runtime.clock.sleep(LOOK_SECONDS)
+    found: dict[str, list[Instrument]] = {venue: [] for venue in get_args(Venue)}
+    for instrument in rows:
         found.setdefault(instrument.venue, []).append(instrument)
     return found
+
+
+async def _defined(runtime: Runtime) -> list[Instrument]:
+    return [Instrument(**row) for row in await runtime.store.find(Query("instruments", None, {}, limit=100_000))]
 
 
 @feed.task
@@ -87,9 +94,12 @@ async def run(context: RequestContext) -> None:
     halls = Halls(await listed(context), lambda: int(runtime.clock.now().timestamp() * 1000), folder)
     runtime.local[feed.name] = halls
     await context.write([instrument_row(one) for exchange in halls for one in exchange.instruments])
-    for row in await runtime.store.find(Query("user_accounts", None, {"mode": PAPER}, limit=100_000)):
-        _open(halls, runtime, row)
+    accounts = await runtime.store.find(Query("user_accounts", None, {"mode": PAPER}, limit=100_000))
+    for account in accounts:
+        _open(halls, runtime, account)
     halls.listen()
+    for account in accounts:
+        await _make_good(halls, runtime, account)
     async with _doors(runtime, halls):
         if runtime.settings.market == "synthetic":
             await _synthetic(runtime, halls)
@@ -161,6 +171,15 @@ def _open(halls: Halls, runtime: Runtime, account: Mapping[str, Any]) -> None:
         halls.open(account["exchange"], account["id"], key.reveal(), secret.reveal())
 
 
+async def _make_good(halls: Halls, runtime: Runtime, account: Mapping[str, Any]) -> None:
+    """Credit what was paid in while there was no venue: without a network a live market may take hours to come."""
+    if account["exchange"] in halls:
+        for event in await runtime.store.load(StreamId(account["tenant_id"], ACCOUNT.kind, account["id"])):
+            paid = decode_event(event.type, event.schema_version, event.data)
+            if isinstance(paid, AccountFunded) and paid.source == PAPER:
+                halls.deposit(account["id"], paid.asset, paid.amount, event.id)
+
+
 async def _synthetic(runtime: Runtime, halls: Halls) -> None:
     """One step of the market each 100 ms. A late step is not caught up: prices move, they do not jump."""
     markets = [SyntheticMarket(exchange, runtime.settings.seed) for exchange in halls]
@@ -173,10 +192,27 @@ async def _synthetic(runtime: Runtime, halls: Halls) -> None:
 
 async def _follow_ticks(runtime: Runtime, halls: Halls) -> None:
     """A replay or a live feed drives the books, through the ticks port."""
+    listed = {one.id for exchange in halls for one in exchange.instruments}
     for exchange in halls:
-        replay = Replay(exchange)
-        runtime.ticks.subscribe(replay.apply, [one.id for one in exchange.instruments])
-    await asyncio.Event().wait()
+        _follow(runtime, exchange, exchange.instruments)
+    more = asyncio.Event()
+    if runtime.settings.market == "live":  # an exchange that is reached late defines its instruments late
+        runtime.ticks.subscribe(lambda event: None if event.instrument in listed else more.set())
+    while await more.wait():
+        more.clear()
+        with suppress(StoreUnavailable):
+            late = [one for one in await _defined(runtime) if one.id not in listed]
+            for exchange in halls:
+                _follow(runtime, exchange, [one for one in late if one.venue == exchange.venue])
+            listed.update(one.id for one in late)
+        await runtime.clock.sleep(LOOK_SECONDS)
+
+
+def _follow(runtime: Runtime, exchange: Exchange, found: Sequence[Instrument]) -> None:
+    for instrument in found:
+        exchange.open_market(instrument)
+    if found:
+        runtime.ticks.subscribe(Replay(exchange).apply, [one.id for one in found])
 
 
 app = feed.app

@@ -5,6 +5,7 @@ Three accounts belong to the venue: `fees` collects commissions, `insurance` pay
 a derivative's from the wallet of its settle asset.
 """
 
+from collections import defaultdict
 from typing import NamedTuple
 
 from feeds.venue.accounts import Account, Holding, Position, WalletName
@@ -40,7 +41,7 @@ class Clearing:
         self.accounts: dict[str, Account] = {}
         self.touched: dict[tuple[str, WalletName], tuple[dict[str, None], dict[str, None]]] = {}
         """Since the last command: (account, wallet) -> assets and instrument ids that changed, in order."""
-        self.holders: dict[str, dict[str, None]] = {instrument_id: {} for instrument_id in markets}
+        self.holders: defaultdict[str, dict[str, None]] = defaultdict(dict)
         """Instrument id -> names of the accounts that hold a position in it."""
         self.fees = self.open_account("fees", unlimited=True)
         self.insurance = self.open_account("insurance", unlimited=True)

@@ -34,6 +34,7 @@ from feeds.venue.errors import (
 from feeds.venue.execution import Execution
 from feeds.venue.external import External
 from feeds.venue.liquidation import Liquidation
+from feeds.venue.market import MarketState
 from feeds.venue.orders import NewOrder, Order, OrderStatus, Reason
 from feeds.venue.queries import Queries
 from feeds.venue.state import AccountState
@@ -79,6 +80,14 @@ class Exchange(Queries):
             dirty=self._dirty,
         )
         self._differences: dict[tuple[str, WalletName], int] = {}
+
+    def open_market(self, instrument: Instrument) -> bool:
+        """List an instrument. False where the instrument is listed already: its terms stay as they are."""
+        if instrument.id in self._markets:
+            return False
+        market = self._markets[instrument.id] = MarketState(instrument, self._dirty)
+        self._external.take(market)
+        return True
 
     # accounts
 

@@ -27,7 +27,11 @@ class External:
         self._clearing = clearing
         self._execution = execution
         for market in clearing.markets.values():
-            market.catch_up = partial(self._catch_up, market)
+            self.take(market)
+
+    def take(self, market: MarketState) -> None:
+        """Apply what waits for this market when somebody looks."""
+        market.catch_up = partial(self._catch_up, market)
 
     def book(self, market: MarketState, news: BookSnapshot | BookDelta) -> None:
         """Set levels to their new quantities; a snapshot also removes the levels that it does not name."""

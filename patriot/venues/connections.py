@@ -16,10 +16,11 @@ from patriot.security.secret import Secret
 from patriot.telemetry.correlation import correlation_headers
 from patriot.telemetry.tracing import trace_headers
 from patriot.venues.dialect import Dialect
-from patriot.venues.endpoints import VenueEndpoints
+from patriot.venues.endpoints import Mode, VenueEndpoints
 
 TIMEOUT_SECONDS = 5.0
-RELOAD_SECONDS = 60.0
+RELOAD_SECONDS: Mapping[Mode, float] = {"live": 60.0, "paper": 0.0}
+"""How soon a missing market may be looked for again. Asking the built-in venue costs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,10 @@ class Connections:
         return exchange
 
     async def markets_with(self, dialect: Dialect, kind: str, symbol: str) -> None:
-        """Load the markets again where a symbol is missing, at most once a minute."""
-        key = (dialect.venue, kind)
+        """Load the markets again where a symbol is missing, but not all the time."""
+        key, pause = (dialect.venue, kind), RELOAD_SECONDS[self._endpoints.mode]
         catalogue = await self._catalogue(dialect, kind)
-        if symbol in catalogue.markets or self._monotonic() - self._loaded_at[key] < RELOAD_SECONDS:
+        if symbol in catalogue.markets or self._monotonic() - self._loaded_at[key] < pause:
             return
         self._loaded_at[key] = self._monotonic()
         await catalogue.load_markets(reload=True)

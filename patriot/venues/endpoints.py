@@ -1,9 +1,11 @@
 """Where a venue is. Rule: a paper endpoint cannot reach an exchange, whatever ccxt thinks its addresses are.
 
 Two walls, each enough by itself: every URL of the exchange object is rewritten to the built-in venue (the path stays),
-and its HTTP session resolves no name but that venue's, to private addresses only, and dials nothing else.
+and its HTTP session resolves no name but that venue's, to private addresses only, and dials nothing else. A live
+endpoint goes out as everything on this machine does: through HTTPS_PROXY, trusting SSL_CERT_FILE, where they are set.
 """
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import aiohttp
 import certifi
@@ -55,12 +58,13 @@ class VenueEndpoints:
     def _connector(self) -> aiohttp.TCPConnector:
         if self.mode == "paper":
             return _VenueConnector(self.host)
-        context = ssl.create_default_context(cafile=certifi.where())
+        context = ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE") or certifi.where())
         return aiohttp.TCPConnector(ssl=context, limit=CONNECTIONS_MAX)
 
     def apply(self, exchange: Any, overrides: Mapping[str, Any]) -> None:
         """Point an exchange object here; `overrides` replace parts of `urls["api"]`. Raises UnsafeEndpoint."""
         if self.mode == "live":
+            exchange.https_proxy = exchange.wss_proxy = getproxies().get("https")
             return
         exchange.urls = self._moved(exchange.urls)
         exchange.urls["api"] = exchange.deep_extend(exchange.urls["api"], overrides)

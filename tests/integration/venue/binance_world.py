@@ -37,7 +37,10 @@ def now_ms() -> int:
 
 @asynccontextmanager
 async def living_venue(
-    settings: Settings | None = None, clock: Callable[[], int] = now_ms, step_seconds: float = STEP_SECONDS
+    settings: Settings | None = None,
+    clock: Callable[[], int] = now_ms,
+    step_seconds: float = STEP_SECONDS,
+    port: int = 0,
 ) -> AsyncIterator[World]:
     exchange, plan = Exchange("BINANCE", instruments("BINANCE"), clock), FaultPlan()
     trader = exchange.open_account("trader", api_key=KEY, secret=SECRET)
@@ -49,8 +52,8 @@ async def living_venue(
         market.step()
     mover = asyncio.create_task(_move(market, step_seconds))
     try:
-        async with serving([Binance(exchange, settings or Settings(is_limited=False), plan)]) as port:
-            yield World(exchange, trader, port, plan)
+        async with serving([Binance(exchange, settings or Settings(is_limited=False), plan)], port=port) as bound:
+            yield World(exchange, trader, bound, plan)
     finally:
         mover.cancel()
         with suppress(asyncio.CancelledError):

@@ -85,6 +85,19 @@ async def test_difference_is_posted_only_when_it_lasts(world, monkeypatch):
     assert events["events"][-1]["type"] == "account.balance_adjusted"
 
 
+async def test_account_without_books_takes_over_at_once_what_the_venue_holds(world):
+    body = {"exchange": "BINANCE", "mode": "live", "api_key": "the key of ada", "api_secret": "the secret of ada"}
+    linked = await world.user.json("POST", "/accounts", body, 201)
+    world.account = linked["account_id"]
+    await until_idle(world.host)
+    check = await world.reconciliation()
+    await check.everything()
+    assert await world.total() == 1000
+    world.venue.usdt = Decimal(990)
+    await check.everything()  # from now on there are books
+    assert await world.total() == 1000
+
+
 async def test_difference_that_changes_starts_to_last_anew(world, monkeypatch):
     world.venue.usdt = Decimal(990)
     check = await world.reconciliation()
