@@ -1,4 +1,4 @@
-"""A venue that fills every order at once, at its price."""
+"""A venue that fills every order at once, at its price, and knows it when it is asked again."""
 
 from decimal import Decimal
 
@@ -9,6 +9,7 @@ from schemas.reports import Execution
 class FillingVenue:
     def __init__(self):
         self.created = []
+        self.known = {}
 
     async def create(self, order):
         self.created.append(order)
@@ -29,13 +30,14 @@ class FillingVenue:
             filled_quantity=order.quantity,
             executions=(execution,),
         )
+        self.known[order.client_order_id] = state
         return Accepted(f"v{number}", state)
 
     async def cancel(self, ref):
         return Rejected("unknown", "no such order")
 
     async def query(self, ref):
-        return NotFound()
+        return self.known.get(ref.client_order_id) or NotFound()
 
     async def close(self):
         pass
