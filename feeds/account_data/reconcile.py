@@ -205,7 +205,8 @@ class Reconciliation:
         known, since = self._seen.get(asset, (None, now))
         if known != difference:
             self._seen[asset], since = (difference, now), now
-        return self._is_new or now - since >= LASTING_SECONDS
+        untouched = self._is_new and not difference[0]  # it may have been funded since it was looked at
+        return untouched or now - since >= LASTING_SECONDS
 
     async def _adjust(self, asset: str, booked: Decimal, at_venue: Decimal) -> None:
         log.warning("balance differs", account_id=str(self._account_id), asset=asset, booked=booked, venue=at_venue)
