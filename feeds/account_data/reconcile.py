@@ -4,7 +4,7 @@ guessed and never hidden.
 Orders: the venue is asked about whatever is open here and not open there in the same way; what it proves is reported.
 Leverage: one that was changed at the venue is told, and left to a person; an order may set it again before.
 Balances: a difference that stays the same for a while, with every order agreed upon, is posted by an
-`account.balance_adjusted` event. Of an account with no books yet everything is taken over at once.
+`account.balance_adjusted` event. Of a live account with no books yet everything is taken over at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -125,7 +125,9 @@ class Reconciliation:
 
     async def everything(self) -> list[Divergence]:
         """Orders first: as long as one differs, its fills may explain any difference of balances or positions."""
-        self._is_new = not await self._context.find("buying_power", {"account_id": self._account_id}, limit=1)
+        self._is_new = self._account["mode"] == "live" and not await self._context.find(
+            "buying_power", {"account_id": self._account_id}, limit=1
+        )
         if await self.orders():
             self._seen.clear()
         else:

@@ -98,6 +98,22 @@ async def test_account_without_books_takes_over_at_once_what_the_venue_holds(wor
     assert await world.total() == 1000
 
 
+async def test_account_that_is_funded_while_it_is_looked_at_keeps_its_money(world):
+    world.account = account = await world.user.paper_account()
+    world.venue.usdt = Decimal(0)
+    await until_idle(world.host)
+    balances = world.venue.balances
+
+    async def balances_after_funding(account_id):
+        told = await balances(account_id)
+        await world.user.json("POST", f"/accounts/{account}/funds", {"asset": "USDT", "amount": "500"}, 201)
+        return told
+
+    world.venue.balances = balances_after_funding
+    await (await world.reconciliation()).everything()
+    assert await world.total() == 500
+
+
 async def test_difference_that_changes_starts_to_last_anew(world, monkeypatch):
     world.venue.usdt = Decimal(990)
     check = await world.reconciliation()
