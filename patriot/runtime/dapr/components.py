@@ -76,6 +76,7 @@ RULES: Mapping[str, Sequence[Rule]] = {
         Rule("queueGroupName", _is("{appID}"), "replicas of an app must share its messages"),
         Rule("deliverPolicy", _is(*("all",)), "a new consumer must see what was published before it came"),
         Rule("ackPolicy", _is("explicit"), "a message is acknowledged when it has been handled"),
+        Rule("concurrency", _is("single"), "in parallel the sidecar acknowledges before the app has answered"),
         Rule("memoryStorage", _is_not("true"), "what a consumer has handled must outlive the broker"),
         Rule("maxDeliver", _absent, "the broker would silently give messages up"),
     ),
