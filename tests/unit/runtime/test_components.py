@@ -66,16 +66,17 @@ UNSAFE = [
     ),
     (
         "production/nats.yaml",
-        "- {name: concurrency, value: parallel}",
+        "- {name: ackWait, value: 10s}",
         '- {name: maxDeliver, value: "3"}',
         "maxDeliver: 3",
     ),
     (
         "production/nats.yaml",
-        "- {name: concurrency, value: parallel}",
+        "- {name: ackWait, value: 10s}",
         '- {name: memoryStorage, value: "true"}',
         "memoryStorage: true",
     ),
+    ("production/nats.yaml", "concurrency, value: single", "concurrency, value: parallel", "concurrency: parallel"),
     ("production/redis.yaml", "{name: keyPrefix, value: name}", "{name: keyPrefix, value: appid}", "keyPrefix: appid"),
     ("production/postgresql.yaml", "    - {name: keyPrefix, value: name}\n", "", "keyPrefix is not set"),
     (
