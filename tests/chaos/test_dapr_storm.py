@@ -34,6 +34,7 @@ INSTRUMENT = "BINANCE:BTC/USDT:USDT"
 PASSWORD = "correct horse battery"
 UNSETTLED = {"pending", "submitted", "unknown"}
 NEVER_ARRIVED = "the venue does not know the order, and its receive window is over"
+NOT_SENT = "not sent; try again"  # the state store was killed: nobody knows what this address has asked
 SETTLE_SECONDS_MAX = 150
 TARGETS = (
     "order-commands", "order-commands.sidecar", "order-routing", "order-routing.sidecar", "order-execution",
@@ -175,8 +176,9 @@ async def test_kills_of_processes_sidecars_and_broker_lose_nothing(capsys):
     assert stuck == {}
     assert [one for one, count in known.items() if count > 1] == []
     absent = [rows[one] for one, name in traffic.acknowledged.items() if name not in known]
-    assert {row["reason"] for row in absent} <= {NEVER_ARRIVED}, (
-        "killed between the decision to send and the first byte"
+    reasons = {row["reason"] for row in absent}
+    assert all(one == NEVER_ARRIVED or one.startswith(NOT_SENT) for one in reasons), (
+        f"killed between the decision to send and the first byte: {reasons}"
     )
     assert [row["error"] for row in dead] == []
     assert len(traffic.acknowledged) > 5 * KILLS
