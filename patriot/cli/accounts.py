@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from patriot.cli import lookup
-from patriot.cli.common import Account, Json, State, state_of
+from patriot.cli.common import Account, Json, Key, State, state_of
 from patriot.cli.figures import money
 from patriot.cli.output import done, show
 from patriot.cli.session import Client
@@ -69,7 +69,7 @@ def fund(
     asset: Annotated[str, typer.Argument(help="For example USDT.")],
     amount: str,
     account: Account = None,
-    key: Annotated[str | None, typer.Option(help="Idempotency key: with the same one nothing is done twice.")] = None,
+    key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Put paper money into a paper account."""
@@ -89,7 +89,7 @@ def leverage(
     instrument: Annotated[str | None, typer.Argument(help="For example BINANCE:BTC/USDT:USDT.")] = None,
     times: Annotated[int | None, typer.Argument(help="5: a fifth of a position's value is bound as margin.")] = None,
     account: Account = None,
-    key: Annotated[str | None, typer.Option(help="Idempotency key: with the same one nothing is done twice.")] = None,
+    key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Choose the leverage of a perpetual, while nothing is open in it; or show what was chosen."""

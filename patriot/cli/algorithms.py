@@ -10,9 +10,9 @@ from rich.console import Group
 from rich.text import Text
 
 from patriot.cli import lookup
-from patriot.cli.common import Account, Json, State, state_of
+from patriot.cli.common import Account, Json, Key, State, state_of
 from patriot.cli.figures import number
-from patriot.cli.orders import Key, event_table
+from patriot.cli.orders import event_table
 from patriot.cli.output import USAGE, fail, show
 from patriot.cli.session import Client
 from patriot.cli.tables import Column, is_wide, plain_text, table

@@ -15,6 +15,7 @@ Account = Annotated[
     str | None,
     typer.Option("--account", envvar="PATRIOT_ACCOUNT", help="Account id or its beginning. Default: the session's."),
 ]
+Key = Annotated[str | None, typer.Option(help="Idempotency key: with the same one nothing is done twice.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from patriot.cli import lookup
-from patriot.cli.common import Account, Json, State, state_of
-from patriot.cli.orders import Key, app, columns, trailing_of
+from patriot.cli.common import Account, Json, Key, State, state_of
+from patriot.cli.orders import app, columns, trailing_of
 from patriot.cli.output import USAGE, fail, show
 from patriot.cli.session import Client
 from patriot.cli.tables import table

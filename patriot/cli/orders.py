@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from patriot.cli import lookup
-from patriot.cli.common import Account, Json, State, state_of
+from patriot.cli.common import Account, Json, Key, State, state_of
 from patriot.cli.figures import average, moment, money, number
 from patriot.cli.output import REFUSED, show
 from patriot.cli.session import Client
@@ -36,7 +36,6 @@ Trail = Annotated[
     ),
 ]
 ActivationPrice = Annotated[str | None, typer.Option(help="The price from which on a stop trails.")]
-Key = Annotated[str | None, typer.Option(help="Idempotency key: with the same one nothing is done twice.")]
 
 
 def create(

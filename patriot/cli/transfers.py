@@ -8,7 +8,7 @@ from rich.text import Text
 
 from patriot.cli import lookup
 from patriot.cli.accounts import app
-from patriot.cli.common import Account, Json, state_of
+from patriot.cli.common import Account, Json, Key, state_of
 from patriot.cli.figures import money
 from patriot.cli.output import done, show
 from patriot.cli.tables import Column, amount, plain_text, table, time_of
@@ -26,7 +26,6 @@ COLUMNS = (
 )
 
 Asset = Annotated[str, typer.Argument(help="For example USDT.")]
-Key = Annotated[str | None, typer.Option(help="Idempotency key: with the same one nothing is done twice.")]
 Transfer = Annotated[str, typer.Argument(help="The whole id of a transfer.")]
 
 
