@@ -81,13 +81,11 @@ class Exchange(Queries):
         )
         self._differences: dict[tuple[str, WalletName], int] = {}
 
-    def open_market(self, instrument: Instrument) -> bool:
-        """List an instrument. False where the instrument is listed already: its terms stay as they are."""
-        if instrument.id in self._markets:
-            return False
-        market = self._markets[instrument.id] = MarketState(instrument, self._dirty)
-        self._external.take(market)
-        return True
+    def open_market(self, instrument: Instrument) -> None:
+        """List an instrument. One that is listed already keeps its terms."""
+        if instrument.id not in self._markets:
+            market = self._markets[instrument.id] = MarketState(instrument, self._dirty)
+            self._external.take(market)
 
     # accounts
 

@@ -9,6 +9,7 @@ import orjson
 from fastapi import Query as Parameter
 
 from functions.portfolio_queries.tax import flows_of, lots_of
+from patriot.domain.account import account_view_of
 from patriot.domain.money import ZERO
 from patriot.domain.order import Order
 from patriot.domain.risk.level import level_id
@@ -22,7 +23,6 @@ from patriot.runtime.valuation import CURRENCY, current_market
 from patriot.store.api import Query, RecordedEvent, StreamId
 from schemas.portfolio_queries import FlowPage, HeldView, LotPage
 from schemas.queries import (
-    AccountView,
     BalanceView,
     EventPage,
     EventView,
@@ -96,7 +96,7 @@ async def portfolio(context: Context, currency: Currency | None = None) -> Portf
     held = await _held(context, [account["id"] for account in accounts], market)
     positions = [position.model_dump() for position in held.positions]
     return PortfolioView(
-        accounts=tuple(_account_view(account) for account in accounts),
+        accounts=tuple(account_view_of(account) for account in accounts),
         balances=held.balances,
         positions=tuple(_position_view(row, market) for row in positions),
         equity=_equity([balance.model_dump() for balance in held.balances], positions, market),
@@ -237,17 +237,6 @@ def _view_of(order: Order) -> OrderView:
 def _trade_view(row: Mapping[str, Any]) -> TradeView:
     names = TradeView.model_fields.keys() - {"time"}
     return TradeView(time=row["executed_at"], **{name: row[name] for name in names})
-
-
-def _account_view(row: Mapping[str, Any]) -> AccountView:
-    return AccountView(
-        account_id=row["id"],
-        exchange=row["exchange"],
-        mode=row["mode"],
-        label=row["name"],
-        active=row["is_active"],
-        leverages=row["leverages"] or {},
-    )
 
 
 def _balance_view(row: Mapping[str, Any]) -> BalanceView:

@@ -1,10 +1,10 @@
 """Read users and their accounts. Rule: everybody sees themselves; nobody's secrets are ever shown."""
 
-from patriot.domain.account import user_view
+from patriot.domain.account import account_view_of, user_view
 from patriot.runtime.aggregates import USER
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import not_found
-from schemas.queries import AccountPage, AccountView, ManagedUserView, UserPage, UserView
+from schemas.queries import AccountPage, ManagedUserView, UserPage, UserView
 
 USERS_MAX = 10_000
 
@@ -44,19 +44,7 @@ async def users(context: Context) -> UserPage:
 async def accounts(context: Context) -> AccountPage:
     """The caller's exchange accounts."""
     rows = await context.find("user_accounts", {"user_id": context.user.user_id}, ["created_at"])
-    return AccountPage(
-        accounts=tuple(
-            AccountView(
-                account_id=row["id"],
-                exchange=row["exchange"],
-                mode=row["mode"],
-                label=row["name"],
-                active=row["is_active"],
-                leverages=row["leverages"] or {},
-            )
-            for row in rows
-        )
-    )
+    return AccountPage(accounts=tuple(map(account_view_of, rows)))
 
 
 app = function.app

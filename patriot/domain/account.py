@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 from patriot.domain.errors import InvalidTransition
@@ -178,4 +179,16 @@ def account_view(account: Account) -> AccountView:
         label=account.label,
         active=account.active,
         leverages=dict(account.leverages),
+    )
+
+
+def account_view_of(row: Mapping[str, Any]) -> AccountView:
+    """The same from a row of `user_accounts`."""
+    return AccountView(
+        account_id=row["id"],
+        exchange=row["exchange"],
+        mode=row["mode"],
+        label=row["name"],
+        active=row["is_active"],
+        leverages=row["leverages"] or {},
     )
