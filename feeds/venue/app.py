@@ -98,7 +98,7 @@ async def run(context: RequestContext) -> None:
     for account in accounts:
         _open(halls, runtime, account)
     halls.listen()
-    for account in accounts:
+    for account in accounts if runtime.settings.market == "live" else ():  # no other market keeps the venue waiting
         await _make_good(halls, runtime, account)
     async with _doors(runtime, halls):
         if runtime.settings.market == "synthetic":
