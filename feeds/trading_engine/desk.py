@@ -26,7 +26,7 @@ from patriot.runtime.aggregates import ALGORITHM, ORDER
 from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Change, Loaded, Proposal, after
 from patriot.runtime.projections import algorithm_row
-from patriot.runtime.risk import scopes_of
+from patriot.runtime.risk import hold_of
 from patriot.store.api import GuardChange, LeaseCheck
 from schemas.algorithm_events import AlgorithmEvent
 
@@ -203,5 +203,4 @@ def proposal(
 
 
 def _hold(parent: Parent) -> GuardChange:
-    scopes = scopes_of(parent.user_id, parent.account_id, parent.children_name)
-    return GuardChange(scopes[-1], halted=parent.held)
+    return GuardChange(hold_of(parent.account_id, parent.children_name), halted=parent.held)

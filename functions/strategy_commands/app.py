@@ -1,7 +1,8 @@
 """Deploy strategies and tell them what to do. Rule: parameters pass the schema of their kind before anything is kept.
 
 Users deploy on their own accounts; who manages strategies (strategies:manage) assigns them to any account of the
-tenant. The feed `strategies` runs what the read model says.
+tenant. The feed `strategies` runs what the read model says, a moment later; so what is paused, stopped or taken off an
+account holds a kill switch above its orders there, in the same commit: nothing is placed after the answer.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,10 +18,12 @@ from patriot.domain.deployment import Deployment
 from patriot.runtime import discovery
 from patriot.runtime.aggregates import STRATEGY
 from patriot.runtime.context import RequestContext
-from patriot.runtime.decision import Change, Loaded, Proposal
+from patriot.runtime.decision import Change, Loaded, Proposal, after
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import ProblemError, not_found
 from patriot.runtime.projections import strategy_rows
+from patriot.runtime.risk import hold_of
+from patriot.store.api import GuardChange
 from patriot.strategy import Strategy
 from schemas.events import Event
 from schemas.strategy_contracts import (
@@ -88,17 +91,12 @@ async def deploy(command: DeployStrategy, context: Context) -> StrategyView:
             raise ProblemError(422, "invalid_value", rule, [("instruments", rule)])
     parameters = checked(command.kind, command.parameters)
     strategy_id = uuid5(user_id, f"strategy:{command.name}")
+    await _require_free(command.name, command.account_id, strategy_id, context)
 
     async def propose() -> Proposal[StrategyView]:
         loaded = await context.load(STRATEGY, strategy_id)
         if loaded.version:
-            rule = "is taken"
-            raise ProblemError(
-                409,
-                "name_taken",
-                f"the name {command.name!r} {rule}; strategies keep theirs for good",
-                [("name", rule)],
-            )
+            raise _taken(command.name)
         names = {"strategy_id": strategy_id, "user_id": user_id}
         events: list[Event] = [
             StrategyDeployed(
@@ -152,8 +150,8 @@ async def change_parameters(strategy_id: UUID, command: ChangeParameters, contex
 async def assign(strategy_id: UUID, command: AssignStrategy, context: Context) -> StrategyView:
     """Let it trade on another of the caller's accounts too."""
     await context.own_account(command.account_id)
-    owner_id = context.user.user_id
-    return await _own_step(strategy_id, lambda one: rules.assign(one, command.account_id, owner_id), context)
+    await context.own(STRATEGY, strategy_id)
+    return await _assign(strategy_id, command.account_id, context.user.user_id, context)
 
 
 @function.delete("/strategies/{strategy_id}/assignments/{account_id}", needs="orders:create", idempotent=True)
@@ -169,7 +167,7 @@ async def unassign(strategy_id: UUID, account_id: UUID, context: Context) -> Str
 async def assign_any(strategy_id: UUID, command: AssignStrategy, context: Context) -> StrategyView:
     """Let any strategy of the tenant trade on any of its accounts."""
     account = await context.account(command.account_id)
-    return await _step(strategy_id, lambda one: rules.assign(one, command.account_id, account["user_id"]), context)
+    return await _assign(strategy_id, command.account_id, account["user_id"], context)
 
 
 @function.on(STRATEGY_EVENTS, *EVENTS)
@@ -195,6 +193,26 @@ def checked(kind: str, parameters: Mapping[str, Any]) -> str:
         raise ProblemError(422, "invalid_parameters", detail, wrong) from None
 
 
+async def _assign(strategy_id: UUID, account_id: UUID, owner_id: UUID, context: RequestContext) -> StrategyView:
+    found = (await context.load(STRATEGY, strategy_id)).state
+    if found is None:
+        raise not_found("strategy", strategy_id)
+    await _require_free(found.name, account_id, strategy_id, context)
+    return await _step(strategy_id, lambda one: rules.assign(one, account_id, owner_id), context)
+
+
+async def _require_free(name: str, account_id: UUID, strategy_id: UUID, context: RequestContext) -> None:
+    """Orders tell their strategy by its name: on one account it must be one strategy's."""
+    rows = await context.find("strategies", {"account_id": account_id, "name": name})
+    if any(row["strategy_id"] != strategy_id for row in rows):
+        raise _taken(name)
+
+
+def _taken(name: str) -> ProblemError:
+    told = f"the name {name!r} is taken; strategies keep theirs for good"
+    return ProblemError(409, "name_taken", told, [("name", "is taken")])
+
+
 async def _own_step(
     strategy_id: UUID, step: Callable[[Deployment], list[Event]], context: RequestContext
 ) -> StrategyView:
@@ -213,11 +231,14 @@ async def _step(strategy_id: UUID, step: Callable[[Deployment], list[Event]], co
 
 
 def _proposal(loaded: Loaded[Deployment], events: list[Event], context: RequestContext) -> Proposal[StrategyView]:
-    state = loaded.state
-    for number, event in enumerate(events, loaded.version + 1):
-        state = rules.fold(state, event, number, context.now())
-    assert state is not None
-    return Proposal([Change(loaded, events)], _view(state))
+    change = Change(loaded, events)
+    ((_, _, state),) = after([change], context.now())
+    held = loaded.state.held if loaded.state else frozenset()
+    raises = [
+        GuardChange(hold_of(account_id, state.name), halted=account_id in state.held)
+        for account_id in sorted(held ^ state.held)
+    ]
+    return Proposal([change], _view(state), raises=raises)
 
 
 def _view(one: Deployment) -> StrategyView:

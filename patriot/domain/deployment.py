@@ -57,6 +57,12 @@ class Deployment:
     version: int = 1
 
     @property
+    def held(self) -> frozenset[UUID]:
+        """The accounts on which nothing more of it may be placed, not even what was on its way."""
+        rests = self.status in {"paused", "stopped"}
+        return frozenset(account_id for account_id, one in self.assignments.items() if rests or not one.active)
+
+    @property
     def accounts(self) -> tuple[UUID, ...]:
         return tuple(account_id for account_id, one in self.assignments.items() if one.active)
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from patriot.domain.order import Order
 from patriot.runtime.context import RequestContext
 from patriot.runtime.ports import Runtime
-from patriot.runtime.risk import scopes_of
+from patriot.runtime.risk import hold_of, scopes_of
 from patriot.store.check import guard_key
 
 KNOWN_SECONDS = 0.1
@@ -31,7 +31,7 @@ class Halts:
         self._until = float("-inf")
 
     async def above(self, order: Order, context: RequestContext) -> str | None:
-        """A halted level above the order. Raises StoreUnavailable."""
+        """A halted level above the order, or the hold of who has placed it. Raises StoreUnavailable."""
         asked_at = context.runtime.clock.monotonic()
         if asked_at >= self._until:
             self._known = await context.runtime.store.halted()
@@ -39,4 +39,6 @@ class Halts:
         if not self._known:
             return None
         scopes = scopes_of(order.user_id, order.account_id, order.strategy_id)
+        if order.strategy_id and not order.emulated:  # a stop that the platform watches fires, whoever has paused since
+            scopes.append(hold_of(order.account_id, order.strategy_id))
         return next((scope for scope in scopes if guard_key(context.tenant_id, scope) in self._known), None)

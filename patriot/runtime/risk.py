@@ -54,10 +54,13 @@ Result = TypeVar("Result")
 
 
 class Binding(NamedTuple):
-    """What binds an order: the limits of all levels above it, and the guards under which they hold."""
+    """What binds an order: the limits of all levels above it, the guards under which they hold, and that of who
+    places it, which refuses only what is new.
+    """
 
     limits: Limits
     guards: tuple[Guard, ...]
+    hold: tuple[Guard, ...] = ()
 
 
 class Sent(NamedTuple):
@@ -126,7 +129,7 @@ class Risk:
         """
         now = context.runtime.clock.monotonic()
         user_id = modified.user_id if modified else context.user.user_id
-        limits, guards = await self.binding(context, command, user_id, now)
+        limits, guards, hold = await self.binding(context, command, user_id, now)
         activity, instrument = self._of_account(command.account_id), await context.instrument(command.instrument)
         facts = RiskContext(
             order=command,
@@ -143,7 +146,7 @@ class Risk:
             filled_quantity=modified.filled_quantity if modified else Decimal(0),
             reserved=modified.reserved.amount if modified else Decimal(0),
         )
-        return await _with_what_is_asked(facts, context), guards
+        return await _with_what_is_asked(facts, context), guards if modified else guards + hold
 
     async def binding(self, context: RequestContext, command: CreateOrder, user_id: UUID, now: float) -> Binding:
         """The limits above the order. Kept a minute: a change raises a guard, and the commit notices."""
@@ -151,11 +154,13 @@ class Risk:
         kept = known.get(command.strategy_id)
         if kept is None or kept[0] <= now:
             scopes = scopes_of(user_id, command.account_id, command.strategy_id)
-            states = await context.runtime.store.guards(context.tenant_id, scopes)
+            holds = [hold_of(command.account_id, command.strategy_id)] if command.strategy_id else []
+            states = dict(await context.runtime.store.guards(context.tenant_id, scopes + holds))
+            hold = tuple(Guard(scope, states.pop(scope).version) for scope in holds)
             if states[f"account:{command.account_id}"].version:  # what is kept of the account may be older than that
                 context.runtime.references.forget_account(context.tenant_id, command.account_id)
-            limits, guards = binding_of(states)
-            own = Binding(limits.shared_by(context.runtime.settings.replicas), guards)
+            limits, guards, _ = binding_of(states)
+            own = Binding(limits.shared_by(context.runtime.settings.replicas), guards, hold)
             kept = known[command.strategy_id] = (now + KEPT_SECONDS, own)
         return kept[1]
 
@@ -187,6 +192,11 @@ def scopes_of(user_id: UUID, account_id: UUID, strategy_id: str | None) -> list[
     """The levels above an order, the widest first. A strategy has two: for all who run it, and for this user."""
     scopes = [PLATFORM, TENANT, f"user:{user_id}", f"account:{account_id}"]
     return [*scopes, f"strategy:{strategy_id}", f"strategy:{strategy_id}@{user_id}"] if strategy_id else scopes
+
+
+def hold_of(account_id: UUID, strategy_id: str) -> str:
+    """The kill switch of a strategy or an algorithm above its own orders, on while it is paused. Nobody else's."""
+    return f"held:{strategy_id}@{account_id}"
 
 
 def binding_of(states: Mapping[str, GuardState]) -> Binding:

@@ -24,6 +24,7 @@ from functions.order_lifecycle import app as order_lifecycle
 from functions.portfolio_projection import app as portfolio_projection
 from patriot.domain import order_lists, order_reports, reporting
 from patriot.domain.algorithm import Algorithm
+from patriot.domain.deployment import Deployment
 from patriot.domain.money import ZERO
 from patriot.domain.order_commands import ids, release
 from patriot.domain.venue import NotFound, Unknown
@@ -374,6 +375,12 @@ def fills_of_children_are_not_counted() -> Iterator[None]:
         return count_child(state, order and structs.replace(order, filled_quantity=ZERO, filled_value=ZERO), *refusal)
 
     with patch.object(desk, "count_child", forgetful):
+        yield
+
+
+@bug_of_strategies
+def pause_of_a_strategy_does_not_hold_what_is_on_its_way() -> Iterator[None]:
+    with patch.object(Deployment, "held", property(lambda _: frozenset())):
         yield
 
 

@@ -16,7 +16,7 @@ from feeds.trading_engine.app import feed as trading_engine
 from patriot.runtime.embedded import Host
 from tests.simulation.clients import Call, Clients, Trader
 from tests.simulation.market import Market
-from tests.simulation.watch import STRATEGY, Watch
+from tests.simulation.watch import ROBOT, Watch
 from tests.support.host import PERPETUAL
 
 Kind = Literal["clients", "algorithms", "strategies"]
@@ -27,6 +27,7 @@ TURNS = 40
 ALGORITHMS_MAX = 2
 NOTIONAL = "300"
 LIVES_SECONDS, ENDS_SECONDS = 16.0, 8.0
+RESTS = ("pause", "stop", "unassign")
 
 PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "twap": {"seconds": 4, "slices": 4, "jitter": 0.5},
@@ -108,7 +109,7 @@ class Robots:
     async def _deploy(self, trader: Trader) -> None:
         body = {
             "kind": "ema_cross",
-            "name": STRATEGY,
+            "name": ROBOT,
             "account_id": trader.account_id,
             "instruments": [PERPETUAL.id],
             "parameters": {"bar_seconds": 1, "fast": 1, "slow": 2, "notional": NOTIONAL},
@@ -116,7 +117,24 @@ class Robots:
         }
         told = await self._clients.told(Call("POST", "/strategies", body, trader.token, "deploy"))
         self._strategy = (f"/strategies/{told['strategy_id']}", trader)
-        await asyncio.sleep(LIVES_SECONDS)
+        await asyncio.gather(asyncio.sleep(LIVES_SECONDS), self._rest_sometimes())
+
+    async def _rest_sometimes(self) -> None:
+        for turn in range(self._rng.choice((0, 1, 2, 3))):
+            await asyncio.sleep(self._rng.random() * 5)
+            await self._rest(self._rng.choice(RESTS), turn)
+
+    async def _rest(self, how: str, turn: int) -> None:
+        """Let the strategy place nothing for a moment."""
+        assert self._strategy is not None
+        path, trader = self._strategy
+        steps = [("POST", how, None), ("POST", "start", None)]
+        if how == "unassign":
+            account = {"account_id": trader.account_id}
+            steps = [("DELETE", f"assignments/{trader.account_id}", None), ("POST", "assignments", account)]
+        for method, step, body in steps:
+            await self._clients.insist(Call(method, f"{path}/{step}", body, trader.token, f"{turn}-{step}"))
+            await asyncio.sleep(self._rng.random() * 2)
 
     # --- the end ---
     async def end(self) -> None:

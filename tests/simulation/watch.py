@@ -11,11 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from feeds.venue.exchange import Exchange
+from patriot.domain.deployment import Deployment
 from patriot.domain.errors import InvalidTransition
 from patriot.domain.money import ZERO
 from patriot.domain.order import Order
 from patriot.domain.reporting import SMALLER
-from patriot.runtime.aggregates import ORDER
+from patriot.runtime.aggregates import ORDER, STRATEGY
 from patriot.store.api import Commit, RecordedEvent
 from patriot.store.memory import MemoryStore
 from schemas.algorithm_events import AlgorithmEvent
@@ -33,10 +34,11 @@ from schemas.events import (
     OrderSubmitStarted,
 )
 from schemas.risk_events import RiskHalted, RiskResumed
+from schemas.strategy_events import StrategyEvent
 from schemas.upcasters import decode_event
 from tests.simulation.parents import Parents
 
-STRATEGY, HELD_MAX = "robot", Decimal("0.006")
+ROBOT, HELD_MAX = "robot", Decimal("0.006")
 OPEN_AT_VENUE = frozenset({"new", "partially_filled", "untriggered"})
 
 
@@ -67,6 +69,7 @@ class Watch:
         self.events = 0
         self.commands = 0
         self.signals = 0
+        self.deployed: Deployment | None = None
         self.held = ZERO  # by the strategy
         self._started: Counter[UUID] = Counter()
         self._sent: Counter[str] = Counter()
@@ -106,6 +109,8 @@ class Watch:
             self._order(event, recorded)
         elif isinstance(event, AlgorithmEvent):
             self.parents.saw(event, recorded)
+        elif isinstance(event, StrategyEvent):
+            self.deployed = STRATEGY.fold(self.deployed, event, recorded.version, recorded.occurred_at)
         elif isinstance(event, AccountLeverageChanged):
             self._leverages[event.account_id, event.instrument] = event.leverage
             busy = [order for order in self.open if order.account_id == event.account_id]
@@ -159,10 +164,12 @@ class Watch:
         self._signalled(order)
 
     def _signalled(self, order: Order) -> None:
-        """A strategy that waits for its orders has one at a time, so it sees what each has done."""
-        if order.strategy_id == STRATEGY:
-            others = [one for one in self.open if one.strategy_id == STRATEGY and one is not order]
+        """One at a time, so the strategy sees what each has done; none of one that is at rest."""
+        if order.strategy_id == ROBOT:
+            others = [one for one in self.open if one.strategy_id == ROBOT and one is not order]
             self.require(not others, f"{order.order_id} is a signal while {len(others)} are under way")
+            runs = self.deployed is not None and self.deployed.status == "running" and self.deployed.accounts
+            self.require(runs, f"{order.order_id} is a signal of a strategy that does not run")
             self.signals += 1
 
     def _showed(self, order: Order) -> None:
@@ -177,7 +184,7 @@ class Watch:
         key = (order.order_id, event.trade_id)  # who trades with himself has one trade in two orders
         self.require(key not in self._trades, f"trade {event.trade_id} was booked twice")
         self._trades.add(key)
-        if order.strategy_id == STRATEGY:
+        if order.strategy_id == ROBOT:
             self.held += event.quantity if order.side == "buy" else -event.quantity
             self.require(abs(self.held) <= HELD_MAX, f"the strategy holds {self.held}")
         account = self._exchange.account(str(order.account_id))

@@ -56,7 +56,7 @@ class Desk:
             "strategy_id": "s",
         }
 
-    async def trade(self, until: float) -> None:
+    async def trade(self, until: float = float("inf")) -> None:
         """One client that never rests."""
         while time.monotonic() < until:
             answer = await self.user.call("POST", "/orders", self.order())
@@ -65,6 +65,12 @@ class Desk:
             else:
                 self.refused.add(orjson.loads(answer.body)["code"])
                 await asyncio.sleep(0.02)
+
+    async def more_taken(self) -> None:
+        taken = len(self.taken_at)
+        async with asyncio.timeout(10):
+            while len(self.taken_at) < taken + 8:
+                await asyncio.sleep(0.01)
 
     def client(self, role: Role) -> Client:
         identity = Identity.of(UUID(int=99), TENANT, role, "test")
@@ -118,6 +124,36 @@ async def test_orders_stop_within_a_quarter_of_a_second_and_cancels_pass(postgre
                 assert (await desk.user.json("GET", f"/orders/{order['order_id']}"))["status"] == "cancelled"
             assert resting, "the test must have cancelled something"
             await who.json("DELETE", path)
+
+
+@pytest.mark.postgres
+@pytest.mark.requirement("P12", "P11")
+async def test_nothing_of_a_strategy_is_placed_after_its_pause_its_stop_or_its_assignment(postgres_store: Store):
+    """While four clients trade in its name, as a feed does that has not heard of it yet: the log tells."""
+    async with make_desk(postgres_store) as desk:
+        parameters = {"kind": "ema_cross", "name": "s", "instruments": [PERPETUAL.id], "start": True}
+        told = await desk.user.json("POST", "/strategies", {**parameters, "account_id": desk.account}, 201)
+        path, account = f"/strategies/{told['strategy_id']}", {"account_id": desk.account}
+        traders = [asyncio.create_task(desk.trade()) for _ in range(4)]
+        for method, step, method_back, back, body in (
+            ("POST", "/pause", "POST", "/start", None),
+            ("POST", "/stop", "POST", "/start", None),
+            ("DELETE", f"/assignments/{desk.account}", "POST", "/assignments", account),
+        ):
+            await desk.more_taken()
+            await desk.user.json(method, path + step)
+            await asyncio.sleep(0.1)
+            await desk.user.json(method_back, path + back, body, 201 if body else 200)
+        await desk.more_taken()
+        for trader in traders:
+            trader.cancel()
+        await asyncio.gather(*traders, return_exceptions=True)
+        await until_idle(desk.host, 20)
+        log = [event.type async for event in postgres_store.read()]
+        for begin, end in (("paused", "started"), ("stopped", "started"), ("unassigned", "assigned")):
+            between = log[log.index(f"strategy.{begin}") :]
+            assert "order.created" not in between[: between.index(f"strategy.{end}")]
+        assert desk.refused == {"trading_halted"}
 
 
 def no_guards(desk: Desk, patch: pytest.MonkeyPatch) -> None:

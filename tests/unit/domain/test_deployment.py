@@ -57,6 +57,18 @@ def test_accounts_come_and_go(deployed: Deployment):
     assert decide.unassign(one, ACCOUNT) == []
 
 
+def test_what_may_place_nothing_is_held(deployed: Deployment):
+    one = after(deployed, [*decide.assign(deployed, ACCOUNT, USER), *decide.assign(deployed, OTHER, USER)])
+    assert not one.held
+    running = after(one, decide.start(one))
+    assert not running.held
+    for step in (decide.pause, decide.stop):
+        assert after(running, step(running)).held == {ACCOUNT, OTHER}
+    taken_off = after(running, decide.unassign(running, OTHER))
+    assert taken_off.held == {OTHER}
+    assert not after(taken_off, decide.assign(taken_off, OTHER, USER)).held
+
+
 def test_parameters_change_at_rest_only(deployed: Deployment):
     assert decide.change_parameters(deployed, "{}") == []
     changed = after(deployed, decide.change_parameters(deployed, '{"a":1}'))

@@ -10,6 +10,7 @@ from patriot.runtime.context import RequestContext
 from patriot.runtime.edge import system_context
 from patriot.runtime.embedded import Host
 from patriot.runtime.halts import KNOWN_SECONDS, Halts
+from patriot.runtime.risk import hold_of
 from patriot.store.api import Commit, GuardChange, StoreUnavailable
 from tests.support.host import PERPETUAL, TENANT, Client, define, running_host, set_price, until_idle
 from tests.support.venues import RestingVenue
@@ -22,6 +23,7 @@ class Mine:
     user_id: UUID = TENANT
     account_id: UUID = TENANT
     strategy_id: str | None = None
+    emulated: tuple[str, ...] = ()
 
 
 def a_context(host: Host) -> RequestContext:
@@ -82,3 +84,16 @@ async def test_halts_are_read_again_after_a_tenth_of_a_second():
         await store.commit(Commit(context.origin, context.now(), raises=[GuardChange("tenant", halted=True)]))
         await asyncio.sleep(KNOWN_SECONDS)
         assert await halts.above(Mine(), context) == "tenant"
+
+
+@pytest.mark.requirement("P12", "P11")
+async def test_paused_strategy_sends_nothing_and_the_stops_that_the_platform_watches_still_fire():
+    async with running_host() as host:
+        context, scope = a_context(host), hold_of(TENANT, "trend")
+        change = Commit(context.origin, context.now(), raises=[GuardChange(scope, halted=True)])
+        await host.runtime.store.commit(change)
+        halts = Halts.of(host.runtime)
+        assert await halts.above(Mine(strategy_id="trend"), context) == scope
+        assert await halts.above(Mine(strategy_id="trend", account_id=UUID(int=9)), context) is None
+        assert await halts.above(Mine(strategy_id="another"), context) is None
+        assert await halts.above(Mine(strategy_id="trend", emulated=("trigger",)), context) is None

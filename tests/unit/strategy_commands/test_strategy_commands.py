@@ -125,6 +125,38 @@ async def accounts(host):
     return await host.runtime.store.find(Query("user_accounts", None, {}))
 
 
+@pytest.mark.requirement("P12", "P11")
+async def test_start_lifts_its_own_hold_and_nobody_elses_kill_switch(world):
+    host, ada, account = world
+    host.runtime.venues["paper"] = RestingVenue()
+    told = await ada.json("POST", "/strategies", body(account, start=True), 201)
+    path, order = f"/strategies/{told['strategy_id']}", {"account_id": account, "instrument": PERPETUAL.id}
+    order |= {"side": "buy", "quantity": "0.01", "price": "59000", "strategy_id": "trend"}
+    resting = await ada.json("POST", "/orders", order, 201)
+    await until_idle(host)
+    await ada.json("POST", f"{path}/pause")
+    await ada.json("PATCH", f"/orders/{resting['order_id']}", {"price": "58000"})
+    refused = await ada.json("POST", "/orders", order, 409)
+    assert (refused["code"], refused["detail"]) == ("trading_halted", f"trading is halted: held:trend@{account}")
+    await ada.json("POST", "/orders", order | {"strategy_id": "another"}, 201)
+    await ada.json("POST", "/risk/halts/strategy:trend", {"reason": "a look at it"})
+    await ada.json("POST", f"{path}/start")
+    assert "halted: strategy:trend@" in (await ada.json("POST", "/orders", order, 409))["detail"]
+    await ada.json("DELETE", "/risk/halts/strategy:trend")
+    await ada.json("POST", "/orders", order, 201)
+
+
+async def test_name_is_one_strategys_on_an_account(world):
+    host, ada, account = world
+    eve = await Client(host).register("eve")
+    hers = await eve.paper_account(USDT="1")
+    await eve.json("POST", "/strategies", body(hers), 201)
+    told = await ada.json("POST", "/strategies", body(account), 201)
+    await until_idle(host)
+    path = f"/tenant-strategies/{told['strategy_id']}/assignments"
+    assert (await admin(host, 0).json("POST", path, {"account_id": hers}, 409))["code"] == "name_taken"
+
+
 @pytest.mark.requirement("P2")
 async def test_rows_are_rebuilt_from_the_events(world):
     host, ada, account = world
