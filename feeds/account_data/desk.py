@@ -17,6 +17,7 @@ from patriot.domain.order import Order
 from patriot.domain.venue import OrderRef, OrderState, VenueAdapter
 from patriot.runtime.aggregates import ORDER
 from patriot.runtime.edge import user_context
+from patriot.runtime.operation import publish_told
 from patriot.runtime.ports import Runtime
 from patriot.venues.reading import Unreadable, balances, execution, order_state
 from schemas.reports import BalanceReport, VenueBalance, VenueReport
@@ -115,7 +116,7 @@ class Desk:
         if state.status in ENDS and not _tells_fills(state, loaded.state):
             await self._reconciliation.resolve(order_id)  # an end is told after the fills before it, not without them
             return
-        await context.publish_reports(self.account["user_id"], reporting.of_state(loaded.state, state, "stream"))
+        await publish_told(context, self.account["user_id"], reporting.of_state(loaded.state, state, "stream"))
 
     async def order(self, order: Structure) -> None:
         """An order as ccxt tells it. What cannot be read is asked for at the next comparison."""
@@ -150,7 +151,7 @@ class Desk:
             execution=fill,
             venue_time=fill.time,
         )
-        await self._context.fresh().publish_reports(self.account["user_id"], [report])
+        await publish_told(self._context.fresh(), self.account["user_id"], [report])
 
     async def balance(self, balance: Structure) -> None:
         """Balances as ccxt tells them; what comes without the free part waits for the next comparison."""
@@ -174,7 +175,7 @@ class Desk:
             source="stream",
             as_of=self._context.now(),
         )
-        await self._context.fresh().publish_reports(self.account["user_id"], [report])
+        await publish_told(self._context.fresh(), self.account["user_id"], [report])
 
 
 def _tells_fills(state: OrderState, order: Order) -> bool:

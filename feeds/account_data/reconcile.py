@@ -27,6 +27,7 @@ from patriot.domain.venue import OrderRef, OrderState, Unknown, VenueAdapter, Ve
 from patriot.runtime.aggregates import ACCOUNT, ORDER
 from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Change, Proposal
+from patriot.runtime.operation import publish_told
 from patriot.telemetry.metrics import metrics
 from schemas.reports import BalanceReport, VenueBalance, VenueReport
 
@@ -114,7 +115,7 @@ class Reconciliation:
             price=state.price,
             venue_time=state.time,
         )
-        await self._context.fresh().publish_reports(self._account["user_id"], [report])
+        await publish_told(self._context.fresh(), self._account["user_id"], [report])
 
     async def unproved(self) -> int:
         """Resolve orders whose submission has no proof yet; returns how many."""

@@ -21,6 +21,7 @@ from patriot.runtime import discovery
 from patriot.runtime.context import RequestContext
 from patriot.runtime.edge import user_context
 from patriot.runtime.function import Context, Feed
+from patriot.runtime.operation import operation
 from patriot.runtime.problem import ProblemError
 from patriot.store.api import Query
 from patriot.strategy import Intent, Strategy
@@ -167,9 +168,14 @@ async def place_order(context: RequestContext, account_id: UUID, name: str, inte
         "strategy_id": name,
     }
     asking = context.fresh()
+    with operation(asking, "signal"):
+        return await _asked_for(order_id, orjson.dumps(body), asking, name, signalled)
+
+
+async def _asked_for(order_id: UUID, body: bytes, context: RequestContext, name: str, signalled: float) -> UUID | None:
     for pause_seconds in ASK_AGAIN_SECONDS:
         with suppress(TimeoutError):
-            answer = await asking.invoke("order-commands", "POST", f"/orders/{order_id}/place", orjson.dumps(body))
+            answer = await context.invoke("order-commands", "POST", f"/orders/{order_id}/place", body)
             if answer.status < BAD_REQUEST:
                 metrics.order_processing(feed.name, "signal").observe(context.runtime.clock.monotonic() - signalled)
                 return order_id
@@ -183,9 +189,11 @@ async def place_order(context: RequestContext, account_id: UUID, name: str, inte
 
 async def cancel_order(context: RequestContext, order_id: UUID) -> None:
     """Ask for the end of one order; that it has ended already is no harm."""
-    answer = await context.fresh().invoke("order-commands", "DELETE", f"/api/v1/orders/{order_id}")
-    if answer.status >= 500:
-        log.warning("order not cancelled", order_id=str(order_id), status=answer.status)
+    asking = context.fresh()
+    with operation(asking, "cancel"):
+        answer = await asking.invoke("order-commands", "DELETE", f"/api/v1/orders/{order_id}")
+        if answer.status >= 500:
+            log.warning("order not cancelled", order_id=str(order_id), status=answer.status)
 
 
 @feed.task

@@ -21,6 +21,7 @@ from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Change, Proposal
 from patriot.runtime.edge import user_context
 from patriot.runtime.function import Context, Feed
+from patriot.runtime.operation import operation
 from patriot.runtime.projections import order_row
 from patriot.runtime.risk import scopes_of
 from patriot.store.api import Guard, GuardFailed, Lease, LeaseCheck, LeaseLost, Query, StoreUnavailable
@@ -102,7 +103,7 @@ class Desk:
     async def advance(self) -> None:
         """Expiries and moved stops; now and then a look at everything."""
         for held in self.watch.expired(self._runtime.clock.now()):
-            await self._decide(held, expire)
+            await self._decide(held, expire, "expire")
         for move in list(self.watch.moved()):
             await self._tell(move)
         if self._runtime.clock.monotonic() >= self._look_at:
@@ -113,7 +114,7 @@ class Desk:
             self._unsubscribe.popitem()[1]()
 
     async def _tell(self, move: Move) -> None:
-        await self._decide(move.held, lambda order: move_stop(order, move.stop, move.reference))
+        await self._decide(move.held, lambda order: move_stop(order, move.stop, move.reference), "move stop")
 
     def _shoot(self, shot: Shot) -> None:
         self._runtime.spawn(self._fire(shot), "trigger")
@@ -129,7 +130,8 @@ class Desk:
         """False: to be tried again."""
         left = None
         try:
-            left = await self._decide(shot.held, lambda order: trigger(order, shot.price, shot.stop), guarded=True)
+            fires = partial(trigger, price=shot.price, stop_price=shot.stop)
+            left = await self._decide(shot.held, fires, "trigger", guarded=True)
         except LeaseLost:
             return True  # who leads now sees the same market
         except StoreUnavailable as error:
@@ -138,16 +140,18 @@ class Desk:
         except GuardFailed as error:
             if not error.halted:
                 return False
-            await self._decide(shot.held, lambda order: request_cancel(order, "it fired while trading is halted"))
+            cancels = partial(request_cancel, reason="it fired while trading is halted")
+            await self._decide(shot.held, cancels, "cancel")
         self.watch.drop(shot.held.order_id)
         if left is not None and left.waits_for == "trigger" and not left.ended:
             await self.take(_row(left, shot.held.tenant_id))  # its stop has been moved away from the market
         return True
 
-    async def _decide(self, held: Held, decide: Decide, *, guarded: bool = False) -> Order | None:
+    async def _decide(self, held: Held, decide: Decide, name: str, *, guarded: bool = False) -> Order | None:
         """The order as it stands, where there was nothing to decide."""
         context = user_context(self._runtime, feed.name, held.tenant_id, held.user_id)
-        return await context.decide(partial(self._propose, context, held, decide, guarded=guarded))
+        with operation(context, name):
+            return await context.decide(partial(self._propose, context, held, decide, guarded=guarded))
 
     async def _propose(
         self, context: RequestContext, held: Held, decide: Decide, *, guarded: bool

@@ -35,6 +35,7 @@ from patriot.security.errors import SecurityError
 from patriot.store.api import StoreError
 from patriot.store.migrate import MigrationRefused, MigrationsPending
 from patriot.store.place import EmbeddedError
+from patriot.telemetry.correlation import working_as
 from patriot.telemetry.logs import Format, configure_logs
 
 LOG_FILE = "patriot.log"
@@ -92,7 +93,8 @@ def serve_parts(state: State, parts: Sequence[str]) -> None:
 
     configure_logs(level=settings.log_level, form=settings.log_format)
     try:
-        asyncio.run(run())
+        with working_as(parts[0]):
+            asyncio.run(run())
     except (*START_ERRORS, ServeError, SidecarError) as error:
         fail(_reason(error), REFUSED, as_json=state.as_json)
 

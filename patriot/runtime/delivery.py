@@ -20,6 +20,7 @@ from patriot.runtime.context import RequestContext
 from patriot.runtime.messages import decoded
 from patriot.store.api import AlreadyProcessed
 from patriot.telemetry.tracing import span
+from patriot.telemetry.work import finished
 from schemas.topics import LESSENS_RISK, Topic
 from schemas.upcasters import MalformedEvent
 
@@ -74,11 +75,14 @@ def receiver(subscription: Subscription) -> Receiver:
         return "SUCCESS"
 
     async def receive(event: CloudEvent, context: RequestContext) -> Verdict:
+        monotonic = context.runtime.clock.monotonic
+        started = monotonic()
         with span(context.service, name, "consumer", event.traceparent) as current:
             verdict = await judged(event, context)
             if verdict != "SUCCESS":
                 current.fail(verdict)
-            return verdict
+        finished(name, monotonic() - started, verdict=verdict)
+        return verdict
 
     return receive if subscription.topic.durable else judged  # a price is no operation
 

@@ -19,6 +19,7 @@ from patriot.store.api import PUBLIC_TENANT, Origin
 from patriot.telemetry.correlation import accept_correlation_id, correlated, new_correlation_id
 from patriot.telemetry.metrics import metrics
 from patriot.telemetry.tracing import TRACE_PARENT, span
+from patriot.telemetry.work import finished
 
 LENGTH_DIGITS_MAX = 18
 PROBES = frozenset({"/healthz", "/metrics", "/dapr/subscribe"})  # of the cluster, which makes no ids
@@ -47,13 +48,19 @@ class Edge:
         answer = _Answer(send, context.origin.correlation_id)
         self.active += 1
         try:
-            with correlated(context.origin.correlation_id):
-                await self._traced(scope, receive, answer, headers, context)
+            with correlated(context.origin.correlation_id, self._service):
+                try:
+                    await self._traced(scope, receive, answer, headers, context)
+                finally:
+                    self._told(scope, answer.status, self._runtime.clock.monotonic() - started, context)
         finally:
             self.active -= 1
-            seconds = self._runtime.clock.monotonic() - started
-            handle = metrics.http(self._service, scope["method"], _route(scope), answer.status)
-            handle.observe(seconds, context.origin.correlation_id)
+
+    def _told(self, scope: Scope, status: int, seconds: float, context: RequestContext) -> None:
+        method, route = scope["method"], _route(scope)
+        metrics.http(self._service, method, route, status).observe(seconds, context.origin.correlation_id)
+        if scope["path"] not in PROBES:
+            finished(f"{method} {route}", seconds, failed=status >= SERVER_ERROR, status=status)
 
     async def _traced(
         self, scope: Scope, receive: Receive, answer: "_Answer", headers: dict[bytes, bytes], context: RequestContext

@@ -228,7 +228,7 @@ class Host:
         if receive is None:
             return "DROP"
         started = self.runtime.clock.monotonic()
-        with correlated(event.correlationid):
+        with correlated(event.correlationid, consumer):
             verdict = await receive(event, RequestContext(self.runtime, consumer, NOBODY, caller=BROKER))
         metrics.http(consumer, "POST", path, 200).observe(self.runtime.clock.monotonic() - started, event.correlationid)
         return verdict

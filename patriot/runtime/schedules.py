@@ -6,6 +6,7 @@ from functools import partial
 
 from patriot.runtime.context import RequestContext
 from patriot.runtime.edge import system_context
+from patriot.runtime.operation import operation
 from patriot.runtime.ports import Runtime
 
 LEASE_INTERVALS = 2.5  # who has missed two runs is gone
@@ -34,4 +35,6 @@ def start_schedules(schedules: Iterable[Schedule], runtime: Runtime) -> None:
 
 async def _run(schedule: Schedule, seconds: float, runtime: Runtime) -> None:
     if await runtime.leases.acquire(f"schedule:{schedule.name}", LEASE_INTERVALS * seconds) is not None:
-        await schedule.action(system_context(runtime, schedule.part))
+        context = system_context(runtime, schedule.part)
+        with operation(context, schedule.action.__name__):
+            await schedule.action(context)

@@ -17,6 +17,7 @@ from patriot.runtime.context import IdempotencyRequest, RequestContext
 from patriot.runtime.direct import Endpoint, plain_handler
 from patriot.runtime.strict_json import StrictRequest
 from patriot.store.api import DuplicateRequest, Report, StoreUnavailable
+from patriot.telemetry.correlation import working_as
 from patriot.telemetry.metrics import metrics
 from patriot.telemetry.tracing import step
 
@@ -41,23 +42,31 @@ class SecuredRoute(APIRoute):
 
         async def secured(request: Request) -> Response:
             context: RequestContext = request.scope["patriot"]
-            try:
-                if self.needs is not None:
-                    context.require(self.needs)
-                strict = StrictRequest(request.scope, request.receive)
-                _check_parameters(strict)
-                if await strict.body() and self.body_field is not None:
-                    _check_content_type(strict)
-                if self.idempotent:
-                    await self._idempotency(context, strict)
-                with step(f"{request.method} {self.path}", service=str(self.tags[0])):
-                    return await self._admitted(context, handler, strict)
-            except DuplicateRequest as error:
-                return _replay(context, error)
-            except Exception as error:  # noqa: BLE001 - the edge answers every error, as a problem
-                return await self._refuse(context, error)
+            with working_as(self._part):
+                return await self._answered(context, handler, request)
 
         return secured
+
+    @property
+    def _part(self) -> str:
+        return str(self.tags[0])
+
+    async def _answered(self, context: RequestContext, handler: Endpoint, request: Request) -> Response:
+        try:
+            if self.needs is not None:
+                context.require(self.needs)
+            strict = StrictRequest(request.scope, request.receive)
+            _check_parameters(strict)
+            if await strict.body() and self.body_field is not None:
+                _check_content_type(strict)
+            if self.idempotent:
+                await self._idempotency(context, strict)
+            with step(f"{request.method} {self.path}", service=self._part):
+                return await self._admitted(context, handler, strict)
+        except DuplicateRequest as error:
+            return _replay(context, error)
+        except Exception as error:  # noqa: BLE001 - the edge answers every error, as a problem
+            return await self._refuse(context, error)
 
     async def _admitted(self, context: RequestContext, handler: Endpoint, request: Request) -> Response:
         if self.first:

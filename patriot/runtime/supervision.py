@@ -21,6 +21,7 @@ from patriot.runtime.function import Feed
 from patriot.runtime.ports import Runtime
 from patriot.runtime.sharding import Shard
 from patriot.store.api import Lease, LeaseCheck, StoreUnavailable
+from patriot.telemetry.correlation import correlated
 
 RESTART_SECONDS = 0.5
 RESTART_SECONDS_MAX = 30.0
@@ -126,12 +127,13 @@ async def _keep(runtime: Runtime, feed: Feed, action: Task, lease: LeaseCheck | 
         started = runtime.clock.monotonic()
         context = system_context(runtime, feed.name)
         context.lease = lease
-        try:
-            await action(context)
-        except Exception:
-            log.exception("feed failed", feed=feed.name, task=action.__name__, restart_seconds=pause)
-        else:
-            return
+        with correlated(context.origin.correlation_id, feed.name):
+            try:
+                await action(context)
+            except Exception:
+                log.exception("feed failed", feed=feed.name, task=action.__name__, restart_seconds=pause)
+            else:
+                return
         long_lived = runtime.clock.monotonic() - started > RESTART_SECONDS_MAX
         pause = RESTART_SECONDS if long_lived else min(pause * 2, RESTART_SECONDS_MAX)
         await runtime.clock.sleep(pause)

@@ -1,6 +1,7 @@
 """One id per business operation. Rule: made once, at the edge, and kept by everything that follows from it.
 
 An id reads `req_<milliseconds since 1970>_<8 hex digits>`. It goes with every log line, event, row and call.
+Beside it stands who works for it: the function or feed, which log lines name as their service.
 """
 
 import re
@@ -20,6 +21,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _FORM = re.compile(r"req_[0-9]{1,15}_[0-9a-f]{8}")
 _current: ContextVar[str] = ContextVar("correlation_id", default="")
+_service: ContextVar[str] = ContextVar("service", default="patriot")
 
 
 def new_correlation_id(clock: "Clock", ids: "Ids") -> str:
@@ -45,14 +47,30 @@ def current_correlation_id() -> str:
     return _current.get()
 
 
+def current_service() -> str:
+    """The function or feed that this task works as."""
+    return _service.get()
+
+
 @contextmanager
-def correlated(correlation_id: str) -> Iterator[None]:
-    """Everything inside, and every task started inside, belongs to `correlation_id`."""
-    token = _current.set(correlation_id)
+def correlated(correlation_id: str, service: str = "") -> Iterator[None]:
+    """Everything inside, and every task started inside, belongs to `correlation_id`, and is done by `service`."""
+    token, before = _current.set(correlation_id), _service.set(service or _service.get())
     try:
         yield
     finally:
         _current.reset(token)
+        _service.reset(before)
+
+
+@contextmanager
+def working_as(service: str) -> Iterator[None]:
+    """Everything inside is done by `service`, whatever it belongs to."""
+    before = _service.set(service)
+    try:
+        yield
+    finally:
+        _service.reset(before)
 
 
 def correlation_headers(correlation_id: str | None = None) -> dict[str, str]:

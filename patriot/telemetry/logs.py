@@ -15,8 +15,9 @@ import orjson
 import structlog
 from structlog.types import EventDict, FilteringBoundLogger, WrappedLogger
 
-from patriot.telemetry.correlation import current_correlation_id
+from patriot.telemetry.correlation import current_correlation_id, current_service
 from patriot.telemetry.redaction import redact, redact_text
+from patriot.telemetry.work import write_work
 
 FIELDS = ("timestamp", "level", "service", "correlation_id", "message", "context", "duration_ms")
 # one line per call, connection or message: not for us
@@ -42,6 +43,7 @@ def configure_logs(*, level: str = "info", form: Format = "auto", stream: TextIO
         logger_factory=structlog.PrintLoggerFactory(target),
         cache_logger_on_first_use=False,
     )
+    write_work(None if console else structlog.PrintLogger(target).msg)
     _forward_libraries(level)
 
 
@@ -57,7 +59,7 @@ def shape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     line = {
         "timestamp": event.pop("timestamp", None),
         "level": event.pop("level", None),
-        "service": event.pop("service", "patriot"),
+        "service": event.pop("service", None) or current_service(),
         "correlation_id": given_id or current_correlation_id(),
         "message": redact_text(str(event.pop("event", ""))),
     }

@@ -11,6 +11,7 @@ import structlog
 from patriot.runtime.clock import Clock
 from patriot.runtime.ports import State
 from patriot.telemetry.tracing import traced
+from patriot.telemetry.work import finished
 from patriot.venues.budget import Held, SharedBudget
 from patriot.venues.connections import Connections
 from patriot.venues.dialect import Dialect
@@ -73,13 +74,16 @@ class Calls:
         """One call through the gate. Raises NotSent, and whatever the call raises."""
         gate = self.gate(dialect, kind)
         await self._enter(gate, step, dialect.weights[kind][step])
+        name, started = f"{dialect.venue} {step}", self._clock.monotonic()
         try:
             async with asyncio.timeout(self._connections.timeout_seconds):
-                result = await traced(call(), f"{dialect.venue} {step}")
+                result = await traced(call(), name)
         except Exception as error:
+            finished(name, self._clock.monotonic() - started, failed=True, error=type(error).__name__)
             await self._failed(gate, dialect, exchange, kind, error)
             raise
         else:
+            finished(name, self._clock.monotonic() - started)
             gate.answered()
             return result
         finally:

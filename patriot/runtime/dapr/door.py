@@ -34,7 +34,7 @@ from patriot.runtime.delivery import ANSWERS, Receiver, Verdict, event_of
 from patriot.runtime.function import OTHER_TYPES, PUBLIC_PREFIX, Function
 from patriot.runtime.ports import Runtime
 from patriot.store.api import PUBLIC_TENANT, Origin, StoreError
-from patriot.telemetry.correlation import correlated
+from patriot.telemetry.correlation import correlated, working_as
 from patriot.telemetry.metrics import metrics
 from patriot.telemetry.tracing import TRACE_PARENT, trace_of
 from schemas.topics import DEAD_LETTER_SUFFIX, TOPICS
@@ -115,7 +115,8 @@ class Door:
         return max(verdicts, key=_SEVERITY.index, default="SUCCESS")
 
     async def _deliver(self, name: str, receive: Receiver, path: str, event: CloudEvent, body: bytes) -> Verdict:
-        verdict = await receive(event, RequestContext(self._runtime, name, NOBODY, caller=BROKER))
+        with working_as(name):
+            verdict = await receive(event, RequestContext(self._runtime, name, NOBODY, caller=BROKER))
         if verdict == "SUCCESS":
             self._attempts.pop((name, event.id), None)
             return "SUCCESS"

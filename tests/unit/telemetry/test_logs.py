@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patriot.telemetry.correlation import correlated
+from patriot.telemetry.correlation import correlated, working_as
 from patriot.telemetry.logs import FIELDS, Format, _Forward, configure_logs, get_logger
 from patriot.telemetry.redaction import REDACTED
 
@@ -69,6 +69,17 @@ def test_line_without_context_has_all_fields_too() -> None:
     (line,) = lines(stream)
     assert tuple(line) == FIELDS
     assert (line["correlation_id"], line["context"], line["duration_ms"]) == ("", {}, None)
+
+
+@pytest.mark.requirement("P16", "P15")
+def test_line_names_who_works_unless_its_logger_says_otherwise() -> None:
+    stream = configured()
+    structlog.get_logger().info("before anybody works")
+    with correlated(ID, "order-routing"), working_as("order-execution"):
+        structlog.get_logger().info("sent")
+        logging.getLogger("library").warning("slow")
+        get_logger("venues").info("asked")
+    assert [line["service"] for line in lines(stream)] == ["patriot", "order-execution", "order-execution", "venues"]
 
 
 @pytest.mark.requirement("P16")
