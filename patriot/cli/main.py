@@ -9,6 +9,7 @@ from patriot import __version__
 from patriot.cli import (
     algorithms,
     backups,
+    keys,
     operate,
     order_lists,
     orders,
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 operate.register(app)
 backups.register(app)
+app.add_typer(keys.app, name="keys")
 app.add_typer(orders.app, name="order")
 order_lists.register(app)
 app.add_typer(algorithms.app, name="algo")

@@ -1,8 +1,10 @@
 """The keys of one installation. Rule: a key is added, used, then retired; nothing that it protects is lost between.
 
+Where many processes share the keys, all must know a new one before any uses it: add it, start all anew, then use it.
+
 One JSON file (mode 0600) holds three sets, each with the id of the key that is used for new work:
 
-    {"users":    {"current": "<id>", "keys": {"<id>": "<PEM, EC P-256; public halves of retired keys>"}},
+    {"users":    {"current": "<id>", "keys": {"<id>": "<PEM, EC P-256; public halves of keys used before>"}},
      "services": {"current": "<id>", "keys": {"<id>": "<32 bytes, base64>"}},
      "vault":    {"current": "<id>", "keys": {"<id>": "<32 bytes, base64>"}}}
 
@@ -15,8 +17,8 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,43 +61,85 @@ class SymmetricKeys:
         identifier = _new_id()
         return cls(identifier, {identifier: key})
 
+    @property
+    def ids(self) -> Sequence[str]:
+        return tuple(self.keys)
+
+    def added(self) -> Self:
+        """With a new key, the last, that opens and does not close yet."""
+        return replace(self, keys={**self.keys, **self.generate().keys})
+
+    def used(self, identifier: str) -> Self:
+        """Close with this key from now on; the others still open what they closed. Raises KeyRingError."""
+        _refuse_unknown(self.keys, identifier)
+        return replace(self, current=identifier)
+
     def rotated(self) -> Self:
-        """Add a new key and use it from now on; the others still open what they closed."""
-        new = self.generate()
-        return replace(self, current=new.current, keys={**self.keys, **new.keys})
+        """Add a new key and use it from now on."""
+        added = self.added()
+        return added.used(added.ids[-1])
 
     def retired(self, identifier: str) -> Self:
         """Drop a key that is no longer used. Raises KeyRingError for the current one."""
-        _refuse_current(self.current, identifier)
+        _refuse_current(self.keys, self.current, identifier)
         return replace(self, keys={name: key for name, key in self.keys.items() if name != identifier})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SigningKeys:
-    """Public keys by id, and the private half of the current one where this process may sign."""
+    """Public keys by id, and the private half of the current one where this process may sign.
+
+    `waiting`: private halves of keys that were added and not used yet.
+    """
 
     current: str
     public: Mapping[str, ec.EllipticCurvePublicKey]
     private: ec.EllipticCurvePrivateKey | None
+    waiting: Mapping[str, ec.EllipticCurvePrivateKey] = field(default_factory=dict)
 
     @classmethod
     def generate(cls) -> Self:
         identifier, private = _new_id(), ec.generate_private_key(ec.SECP256R1())
         return cls(identifier, {identifier: private.public_key()}, private)
 
+    @property
+    def ids(self) -> Sequence[str]:
+        return tuple(self.public)
+
+    def added(self) -> Self:
+        """With a new key, the last, that verifies and does not sign yet."""
+        identifier, private = _new_id(), ec.generate_private_key(ec.SECP256R1())
+        public = {**self.public, identifier: private.public_key()}
+        return replace(self, public=public, waiting={**self.waiting, identifier: private})
+
+    def used(self, identifier: str) -> Self:
+        """Sign with this key; of the one before only the public half is kept. Raises KeyRingError."""
+        _refuse_unknown(self.public, identifier)
+        if identifier == self.current:
+            return self
+        if identifier not in self.waiting:
+            raise KeyRingError(f"key {identifier} was used before and signs no more: add a new one")
+        waiting = {name: key for name, key in self.waiting.items() if name != identifier}
+        return replace(self, current=identifier, private=self.waiting[identifier], waiting=waiting)
+
     def rotated(self) -> Self:
-        """Sign with a new key; the public halves of the others still verify what they signed."""
-        new = self.generate()
-        return replace(new, public={**self.public, **new.public})
+        """Add a new key and sign with it from now on."""
+        added = self.added()
+        return added.used(added.ids[-1])
 
     def retired(self, identifier: str) -> Self:
         """Drop a key; tokens that it signed are refused from now on. Raises KeyRingError for the current one."""
-        _refuse_current(self.current, identifier)
-        return replace(self, public={name: key for name, key in self.public.items() if name != identifier})
+        _refuse_current(self.public, self.current, identifier)
+        public = {name: key for name, key in self.public.items() if name != identifier}
+        return replace(self, public=public, waiting={n: k for n, k in self.waiting.items() if n != identifier})
+
+    def pem(self, identifier: str) -> str:
+        """The public half, for whoever verifies tokens beside us."""
+        return _public_pem(self.public[identifier])
 
     def without_private(self) -> Self:
         """What a part needs that verifies tokens and issues none."""
-        return replace(self, private=None)
+        return replace(self, private=None, waiting={})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -154,7 +198,13 @@ def _new_id() -> str:
     return secrets.token_hex(4)
 
 
-def _refuse_current(current: str, identifier: str) -> None:
+def _refuse_unknown(keys: Collection[str], identifier: str) -> None:
+    if identifier not in keys:
+        raise KeyRingError(f"there is no key {identifier}; these are there: {', '.join(keys)}")
+
+
+def _refuse_current(keys: Collection[str], current: str, identifier: str) -> None:
+    _refuse_unknown(keys, identifier)
     if identifier == current:
         raise KeyRingError(f"key {identifier} is in use: rotate first")
 
@@ -172,15 +222,17 @@ def _symmetric_set(keys: SymmetricKeys) -> _KeySet:
 
 def _signing_keys(keys: _KeySet) -> SigningKeys:
     halves = {name: _read_pem(text.encode()) for name, text in keys.keys.items()}
-    private = halves[_known(keys)]
+    _known(keys)
     public = {n: k.public_key() if isinstance(k, ec.EllipticCurvePrivateKey) else k for n, k in halves.items()}
-    return SigningKeys(keys.current, public, private if isinstance(private, ec.EllipticCurvePrivateKey) else None)
+    own = {name: key for name, key in halves.items() if isinstance(key, ec.EllipticCurvePrivateKey)}
+    return SigningKeys(keys.current, public, own.pop(keys.current, None), own)
 
 
 def _signing_set(keys: SigningKeys) -> _KeySet:
     texts = {name: _public_pem(key) for name, key in keys.public.items()}
     if keys.private is not None:
         texts[keys.current] = _private_pem(keys.private)
+    texts |= {name: _private_pem(key) for name, key in keys.waiting.items()}
     return _KeySet(keys.current, texts)
 
 

@@ -62,11 +62,16 @@ class Vault:
 
     def is_current(self, envelope: str) -> bool:
         """Tell whether the envelope was sealed with the current key. Raises EnvelopeRefused for other text."""
-        return _split(envelope)[0] == self._current
+        return key_of(envelope) == self._current
 
     def rotate(self, envelope: str, place: Place) -> str:
         """The same credential under the current key; the same envelope where it is already so."""
         return envelope if self.is_current(envelope) else self.seal(self.open(envelope, place), place)
+
+
+def key_of(envelope: str) -> str:
+    """The id of the key that opens it. Raises EnvelopeRefused for other text."""
+    return _split(envelope)[0]
 
 
 def _associated(key_id: str, place: Place) -> bytes:

@@ -104,6 +104,25 @@ def test_vault_and_external_secrets_bring_every_secret(render: Render):
         assert brought == {"patriot-database", "patriot-keys", "patriot-brokers", "patriot-redis", "patriot-dapr-token"}
 
 
+def templates(manifests: str) -> dict[str, Any]:
+    """What makes pods that stay, by kind and name."""
+    found = [one for one in documents(manifests) if isinstance(one.get("spec", {}).get("template"), dict)]
+    return {
+        f"{one['kind']} {one['metadata']['name']}": one["spec"]["template"] for one in found if one["kind"] != "Job"
+    }
+
+
+@pytest.mark.requirement("P14", "P21")
+def test_changed_secret_is_taken_up_by_every_pod(render: Render):
+    """Kubernetes starts no pod anew for a secret, and Knative knows no restart: another template does both."""
+    before, after = templates(render("production")), templates(render("production", "restartedAt=1763690171"))
+    assert len(before) > 20
+    for name, template in after.items():
+        assert template["metadata"]["annotations"].pop("patriot/restarted-at") == "1763690171", name
+        assert before[name]["metadata"]["annotations"].pop("patriot/restarted-at") == ""
+    assert before == after
+
+
 @pytest.mark.requirement("P3", "P14")
 def test_only_functions_with_reports_know_the_replica(render: Render):
     def knowing(*changes: str) -> dict[str, Any]:
@@ -236,8 +255,19 @@ def test_every_shard_knows_its_number_and_has_a_standby(render: Render):
     }
     for one in sets.values():  # who stands by takes no events: its sidecar asks
         annotations = one["spec"]["template"]["metadata"]["annotations"]
-        assert annotations["dapr.io/enable-app-health-check"] == "true"
-        assert annotations["dapr.io/app-health-check-path"] == WORK_PATH
+        told = {name.removeprefix("dapr.io/"): text for name, text in annotations.items()}
+        assert told["enable-app-health-check"] == "true"
+        assert told["app-health-check-path"] == WORK_PATH
+        assert int(told["app-health-probe-timeout"]) <= 1000 * int(told["app-health-probe-interval"]), "Dapr's own rule"
+        assert int(told["app-health-threshold"]) > 1, "one slow answer must not cost a rebalance of the consumers"
+
+
+@pytest.mark.requirement("A6", "C4")
+def test_no_sidecar_that_asks_for_health_delivers_in_bulk():
+    """In daprd 1.14 a bulk subscription that was stopped with messages under way stays deaf when it starts again."""
+    parts = yaml.safe_load((ROOT / CHART / "files/parts.yaml").read_text())
+    assert any("bulkSubscribe" in entry for part in parts["functions"] for entry in part["subscriptions"])
+    assert not [host["name"] for host in parts["hosts"] for entry in host["subscriptions"] if "bulkSubscribe" in entry]
 
 
 @pytest.mark.requirement("T10", "C2")

@@ -41,6 +41,10 @@ seccompProfile: {type: RuntimeDefault}
 - {name: PATRIOT_CHART_VERSION, value: {{ .Chart.AppVersion | quote }}}
 {{- end }}
 
+{{- define "patriot.restarted" -}}
+patriot/restarted-at: {{ .Values.restartedAt | toString | quote }}
+{{- end }}
+
 {{- define "patriot.env" -}}
 {{ include "patriot.chartVersion" . }}
 {{- range $name, $value := .Values.settings }}
