@@ -154,7 +154,7 @@ async def book(instrument: str, context: Context, depth: Annotated[int, Query(ge
     """The order book as of now."""
     image = local_of(context.runtime).hub.book(instrument, depth)
     if image is None:
-        raise not_found("market data of", instrument)
+        raise _unheard(instrument, context)
     return views.book(image)
 
 
@@ -172,7 +172,7 @@ async def bars(
     hub = local_of(context.runtime).hub
     definition = hub.instrument(instrument)
     if definition is None:
-        raise not_found("market data of", instrument)
+        raise _unheard(instrument, context)
     return await views.bars(context, definition, hub.bars(instrument, seconds, limit), seconds, limit)
 
 
@@ -182,8 +182,17 @@ async def status(instrument: str, context: Context) -> MarketStatusView:
     local = local_of(context.runtime)
     found = views.status(context, local.hub, local.data, instrument)
     if found is None:
-        raise not_found("market data of", instrument)
+        raise _unheard(instrument, context)
     return found
+
+
+def _unheard(instrument: str, context: RequestContext) -> ProblemError:
+    """Nobody hears it, or another shard does: the gateway of a cluster asks that one by itself."""
+    shard = context.runtime.shard
+    if shard.has(instrument):
+        return not_found("market data of", instrument)
+    told = f"{instrument} is heard by shard {shard.holder(instrument)}, and this is {shard}: ask there"
+    return ProblemError(421, "another_shard", told)
 
 
 app = feed.app

@@ -247,7 +247,7 @@ async def tell_analysis(context: RequestContext) -> None:
     clock, leases = context.runtime.clock, context.runtime.leases
     while True:
         await clock.sleep(ANALYSIS_SECONDS)
-        if await leases.acquire("market-analysis", 2 * ANALYSIS_SECONDS):
+        if await leases.acquire(f"market-analysis:{context.runtime.shard}", 2 * ANALYSIS_SECONDS):
             await analyse(context)
 
 

@@ -14,7 +14,7 @@ from patriot.deploy.kong import kong
 from patriot.deploy.parts import documents
 from patriot.deploy.readme import readme
 from patriot.deploy.skaffold import skaffold
-from patriot.deploy.text import to_yaml, with_helm
+from patriot.deploy.text import to_yaml
 from patriot.runtime import discovery
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def files() -> Iterator[tuple[Path, str]]:
     functions, feeds = discovery.functions(), discovery.feeds()
     parts = documents(functions, feeds)
     yield CHART / "files/parts.yaml", to_yaml(parts)
-    yield CHART / "files/kong.yml", with_helm(to_yaml(kong(functions, feeds)))
+    yield CHART / "files/kong.yml", kong(functions, feeds)
     for name, text in dashboards.files():
         yield CHART / "files/dashboards" / name, text
     for name, text in components.files(ROOT / "components"):

@@ -1,7 +1,7 @@
 """Kong's declarative configuration, from `schemas.gateway.POLICY` and the routes of the parts.
 
 Rule: what a route needs is read off the route. Where a part asks for a permission Kong asks for a token, and no part's
-internal route has a way in.
+internal route has a way in. A route that names an instrument leads to the shard that holds it, where a part has shards.
 """
 
 import re
@@ -9,14 +9,15 @@ from collections.abc import Iterator, Sequence
 from string import Template
 from typing import Any
 
-from patriot.deploy.parts import class_of, hosts_of
-from patriot.deploy.text import helm
+from patriot.deploy.parts import Host, class_of, hosts_of
+from patriot.deploy.text import helm, lines, to_yaml, with_helm
 from patriot.runtime.function import PUBLIC_PREFIX, WORK_PATH, Feed, Function
 from patriot.runtime.secured import SecuredRoute
 from schemas.gateway import ORDER_PATHS, POLICY, RateLimit
 
 Document = dict[str, Any]
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+INSTRUMENT = "{instrument:path}"
 _PARAMETER = re.compile(r"\{[^}:]+(:path)?\}")
 
 BEFORE = Template("""\
@@ -52,17 +53,36 @@ if id then
 end
 """)
 
+# Runs after every plugin of its route: one of a kind is all that Kong runs, and the kind before them is taken.
+TO_SHARD = Template("""\
+-- As patriot/runtime/sharding.py reckons.
+local key = string.match(kong.request.get_raw_path(), "$pattern")
+if key then
+  kong.service.set_upstream("$part-" .. ngx.crc32_long(ngx.unescape_uri(key)) % $shards)
+end
+""")
 
-def kong(functions: Sequence[Function], feeds: Sequence[Feed]) -> Document:
-    """The document, with Helm expressions where an environment decides."""
+
+def kong(functions: Sequence[Function], feeds: Sequence[Feed]) -> str:
+    """The file, with Helm expressions where an environment decides."""
     serving = [part for part in (*functions, *feeds) if _public_routes(part)]
-    return {
+    document = {
         "_format_version": "3.0",
         "_transform": True,
-        "upstreams": [_upstream(part, _target(part, feeds)) for part in serving],
         "services": [service for part in serving for service in _services(part)],
         "plugins": list(_plugins()),
+        "upstreams": [_upstream(part, part.name, _target(part, feeds)) for part in serving],
     }
+    sharded = [part for part in serving if any(map(_names_instrument, _public_routes(part)))]
+    return with_helm(to_yaml(document) + "".join(_upstreams_of_shards(part, feeds) for part in sharded))
+
+
+def _upstreams_of_shards(part: Function, feeds: Sequence[Feed]) -> str:
+    """More of the list at the file's end."""
+    number = helm("$shard")
+    pods = f"{_address(f'{_host(part, feeds).name}-{number}-pods')}:{{{{ $.feedsPort }}}}"
+    each = lines([_upstream(part, f"{part.name}-{number}", pods)])
+    return f"{{{{- range $shard := until (int .shards) }}}}\n{each}{{{{- end }}}}\n"
 
 
 def _services(part: Function) -> Iterator[Document]:
@@ -86,6 +106,8 @@ def _services(part: Function) -> Iterator[Document]:
 
 def _route(part: Function, route: SecuredRoute) -> Document:
     plugins = [] if route.needs is None else [_jwt()]
+    if _names_instrument(route):
+        plugins.append(_to_shard(part, route))
     if _is_write(route) and route.path.startswith(ORDER_PATHS):
         plugins.append(_rate_limiting(POLICY.orders))
     methods = sorted(route.methods or ())
@@ -116,15 +138,18 @@ def _target(part: Function, feeds: Sequence[Feed]) -> str:
     """Of a feed every pod is an address with a health of its own: who stands by gets no requests."""
     if not isinstance(part, Feed):
         return f"{_address(part.name)}:80"
-    host = next(host.name for host in hosts_of(feeds) if part.name in host.feeds)
-    return f"{_address(f'{host}-pods')}:{{{{ .feedsPort }}}}"
+    return f"{_address(f'{_host(part, feeds).name}-pods')}:{{{{ $.feedsPort }}}}"
+
+
+def _host(part: Function, feeds: Sequence[Feed]) -> Host:
+    return next(host for host in hosts_of(feeds) if part.name in host.feeds)
 
 
 def _address(service: str) -> str:
-    return f"{service}.{{{{ .namespace }}}}.svc.{{{{ .domain }}}}"
+    return f"{service}.{{{{ $.namespace }}}}.svc.{{{{ $.domain }}}}"
 
 
-def _upstream(part: Function, target: str) -> Document:
+def _upstream(part: Function, name: str, target: str) -> Document:
     """The circuit breaker: opened by traffic that fails, closed again by a check that succeeds."""
     health, sleeps = POLICY.health, not isinstance(part, Feed) and class_of(part) == "request"
 
@@ -135,7 +160,7 @@ def _upstream(part: Function, target: str) -> Document:
     check = {"http_failures": health.failures, "tcp_failures": health.failures, "timeouts": health.failures}
     trip = unless_asleep(health.trips)
     return {
-        "name": part.name,
+        "name": name,
         "host_header": _address(part.name),
         "healthchecks": {
             "active": {
@@ -220,6 +245,16 @@ def _jwt() -> Document:
             "run_on_preflight": False,
         },
     }
+
+
+def _names_instrument(route: SecuredRoute) -> bool:
+    return INSTRUMENT in route.path
+
+
+def _to_shard(part: Function, route: SecuredRoute) -> Document:
+    before, _, behind = (PUBLIC_PREFIX + route.path).partition(INSTRUMENT)
+    code = TO_SHARD.substitute(pattern=f"^{before}(.+){behind}$", part=part.name, shards=helm(".shards"))
+    return {"name": "post-function", "config": {"access": [code]}}
 
 
 def _rate_limiting(limit: RateLimit) -> Document:

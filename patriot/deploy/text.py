@@ -10,7 +10,12 @@ _MARK = re.compile(r"""['"]?@@(.+?)@@['"]?""")
 
 
 def to_yaml(document: Any) -> str:
-    return NOTICE + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    return NOTICE + lines(document)
+
+
+def lines(document: Any) -> str:
+    """A part of a file."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
 
 
 def helm(expression: str) -> str:

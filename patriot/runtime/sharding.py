@@ -1,7 +1,10 @@
-"""Which of several processes has a symbol or an account. Rule: one key, one shard, in every process for ever."""
+"""Which of several processes has a symbol or an account. Rule: one key, one shard, in every process for ever.
+
+The gateway of a cluster reckons alike (`patriot/deploy/kong.py`), so it is a checksum that Lua and Python both have.
+"""
 
 from dataclasses import dataclass
-from hashlib import blake2b
+from zlib import crc32
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +26,8 @@ class Shard:
         return f"{self.number}/{self.shards}"
 
     def has(self, key: object) -> bool:
-        return self.shards == 1 or _hash(str(key)) % self.shards == self.number
+        return self.shards == 1 or self.holder(key) == self
 
-
-def _hash(key: str) -> int:
-    """Python's own differs from process to process."""
-    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest())
+    def holder(self, key: object) -> "Shard":
+        """The one among as many that has the key."""
+        return Shard(crc32(str(key).encode()) % self.shards, self.shards)

@@ -187,15 +187,32 @@ def test_gateway_sends_to_services_that_exist(render: Render, colour: str):
     for upstream in kong["upstreams"]:
         [target] = upstream["targets"]
         service, _, port = target["target"].partition(f".{namespace}.svc.cluster.local:")
-        assert upstream["host_header"] == f"{upstream['name']}.{namespace}.svc.cluster.local"
-        if service != upstream["name"]:  # a feed: who stands by gets no requests
+        part = upstream["name"].rstrip("-0123456789")
+        assert upstream["host_header"] == f"{part}.{namespace}.svc.cluster.local"
+        if service != part:  # a feed: who stands by gets no requests
             assert upstream["healthchecks"]["active"]["http_path"] == WORK_PATH
             assert services[service]["clusterIP"] == "None", "each pod is an address with a health of its own"
             assert [str(one["port"]) for one in services[service]["ports"]] == [port]
         else:
             assert port == "80"
         assert upstream["healthchecks"]["active"]["healthy"]["interval"] == 30
-        assert upstream["name"] in services
+        assert part in services
+
+
+@pytest.mark.requirement("P6", "P20")
+def test_gateway_has_a_way_to_the_pods_of_each_shard(render: Render):
+    """And chooses it by the number that the shard's own pods have been told."""
+    manifests = documents(render("production", "feeds.shards.market=3"))
+    [config] = [d["data"]["kong.yml"] for d in manifests if d["kind"] == "ConfigMap" and "kong.yml" in d["data"]]
+    kong: Any = yaml.safe_load(config)
+    ways = {one["name"]: one["targets"][0]["target"].partition(".")[0] for one in kong["upstreams"]}
+    services = {d["metadata"]["name"]: d["spec"] for d in manifests if d["kind"] == "Service"}
+    sets = {d["metadata"]["name"]: d["spec"]["template"] for d in manifests if d["kind"] == "StatefulSet"}
+    for number in range(3):
+        selector = services[ways[f"market-data-{number}"]]["selector"]
+        [pods] = [pod for pod in sets.values() if selector.items() <= pod["metadata"]["labels"].items()]
+        assert environment_of(pods["spec"]["containers"][0])["PATRIOT_SHARD"] == f"{number}/3"
+    assert config.count("% 3)") == 3
 
 
 @pytest.mark.requirement("T10")

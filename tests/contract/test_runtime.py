@@ -34,6 +34,7 @@ from patriot.runtime.embedded import Host, Parts
 from patriot.runtime.function import Context, Feed, Function
 from patriot.runtime.problem import ProblemError
 from patriot.runtime.settings import Settings
+from patriot.runtime.sharding import Shard
 from patriot.security.keys import KeyRing
 from patriot.store.api import Inbox, LeaseCheck, LeaseLost, Query, Store
 from patriot.store.memory import MemoryStore
@@ -572,6 +573,18 @@ async def test_refusal_of_the_invoked_part_is_a_problem(open_host: OpenHost):
         answer = await system_context(host.runtime, "source").invoke("target", "POST", "/work/-1")
         assert answer.status == 422
         assert orjson.loads(answer.body)["code"] == "negative"
+
+
+@pytest.mark.requirement("P6", "P20")
+async def test_book_of_another_shard_is_told_from_one_that_nobody_has(open_host: OpenHost):
+    parts, ours, codes = (discovery.part("market-data"), Function("source")), Shard.of("0/2"), dict[bool, set[str]]()
+    async with open_host(MemoryStore(), *parts, shard=str(ours), market="replay") as host:
+        for number in range(4):
+            name = f"BINANCE:COIN{number}/USDT:USDT"
+            for path in (f"/api/v1/market/{name}/{of}" for of in ("book?depth=5", "bars", "status")):
+                answer = await system_context(host.runtime, "source").invoke("market-data", "GET", path)
+                codes.setdefault(ours.has(name), set()).add(f"{answer.status} {orjson.loads(answer.body)['code']}")
+    assert codes == {True: {"404 not_found"}, False: {"421 another_shard"}}
 
 
 @pytest.mark.requirement("B12")

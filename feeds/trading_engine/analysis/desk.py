@@ -24,15 +24,16 @@ Row = Mapping[str, Any]
 
 
 async def analyse(context: RequestContext) -> int:
-    """One round over all instruments with minute bars; returns how many reports were published."""
+    """One round over our shard's instruments with minute bars; returns how many reports were published."""
     store = context.runtime.store
     names = [row["id"] for row in await store.find(Query("instruments", None, {}, ["id"]))]
     bars = {name: rows for name in names if (rows := await _bars(context, name))}
     closes = {name: {_minute(row): float(row["close"]) for row in rows} for name, rows in bars.items()}
-    for name, rows in bars.items():
-        report = report_of(name, rows, closes, await _book(context, name), context)
+    ours = [name for name in bars if context.runtime.shard.has(name)]  # their books are in this process
+    for name in ours:
+        report = report_of(name, bars[name], closes, await _book(context, name), context)
         await context.runtime.publisher.publish(MARKET_PRICES.name, _message(report, context))
-    return len(bars)
+    return len(ours)
 
 
 def report_of(

@@ -3,7 +3,11 @@
 import base64
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
+from urllib.parse import quote, unquote
+from zlib import crc32
 
 import jsonschema_rs
 import lupa.luajit21 as lua
@@ -15,12 +19,13 @@ from patriot.deploy.kong import path_of
 from patriot.runtime import discovery
 from patriot.runtime.function import PUBLIC_PREFIX
 from patriot.runtime.secured import SecuredRoute
+from patriot.runtime.sharding import Shard
 from patriot.telemetry.correlation import is_correlation_id
 from schemas.gateway import POLICY
 
 PARTS = [*discovery.functions(), *discovery.feeds()]
 TEXT = dict(files())[CHART / "files/kong.yml"]
-KONG: Any = yaml.safe_load(re.sub(r"\{\{ .*? }}", "1", TEXT))
+KONG: Any = yaml.safe_load(re.sub(r"\{\{- .* }}\n", "", re.sub(r"\{\{ .*? }}", "1", TEXT)))
 ROUTES = [(service, route) for service in KONG["services"] for route in service["routes"]]
 PUBLIC = [(part, route) for part in PARTS for route in part.router.routes if isinstance(route, SecuredRoute)]
 
@@ -120,7 +125,8 @@ def test_configuration_has_the_form_that_kong_reads():
     jsonschema_rs.validator_for(STRUCTURE).validate(KONG)
     names = [route["name"] for _, route in ROUTES]
     assert len(names) == len(set(names))
-    assert {service["host"] for service in KONG["services"]} == {upstream["name"] for upstream in KONG["upstreams"]}
+    upstreams = {upstream["name"] for upstream in KONG["upstreams"]}
+    assert {service["host"] for service in KONG["services"]} == upstreams - {"market-data-1"}, "a shard's is chosen"
 
 
 @pytest.mark.requirement("P5", "P14")
@@ -261,6 +267,47 @@ class Request:
 def token(claims: Any) -> str:
     pieces = [json.dumps({"alg": "ES256"}), json.dumps(claims), "signature"]
     return "Bearer " + ".".join(base64.urlsafe_b64encode(piece.encode()).decode().rstrip("=") for piece in pieces)
+
+
+# --- the Lua that finds a shard ---
+@pytest.mark.requirement("P6", "P20")
+@pytest.mark.parametrize("written", [str, partial(quote, safe="")], ids=["plain", "quoted"])
+@pytest.mark.parametrize("of", ["book", "bars", "status"])
+def test_gateway_asks_the_shard_that_holds_the_instrument(written: Callable[[str], str], of: str):
+    found = set()
+    for number in range(20):
+        name = f"BINANCE:COIN{number}/USDT:USDT"
+        found.add(shard := Shard(0, 3).holder(name))
+        assert upstream_of(f"/api/v1/market/{written(name)}/{of}", of) == f"market-data-{shard.number}"
+    assert len(found) == 3
+
+
+def test_route_that_names_no_instrument_leads_to_any_shard():
+    named = [route["paths"][0] for _, route in ROUTES if plugin(route, "post-function") is not None]
+    assert named == [f"~/api/v1/market/.+/{of}$" for of in ("book", "bars", "status")]
+    assert upstream_of("/api/v1/market//book", "book") is None
+
+
+def upstream_of(path: str, of: str) -> str | None:
+    """What the code of three shards chooses."""
+    [(_, route)] = routes_for("GET", f"/api/v1/market/BINANCE:BTC/USDT/{of}")
+    [code] = plugin(route, "post-function")["access"]
+    runtime = lua.LuaRuntime()
+    runtime.globals().path, runtime.globals().unquote, runtime.globals().crc32 = path, unquote, of_text
+    runtime.execute(
+        """
+        ngx = {crc32_long = function(s) return crc32(s) end, unescape_uri = function(s) return unquote(s) end}
+        kong = {request = {get_raw_path = function() return path end},
+                service = {set_upstream = function(name) chosen = name end}}
+        """
+    )
+    runtime.execute(code.replace("% 1", "% 3"))
+    chosen: str | None = runtime.globals().chosen
+    return chosen
+
+
+def of_text(text: str) -> int:
+    return crc32(text.encode())
 
 
 @pytest.mark.requirement("P15")
