@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 import orjson
+from fastapi import Path
 from fastapi import Query as Parameter
 
 from functions.portfolio_queries.tax import flows_of, lots_of
@@ -21,6 +22,7 @@ from patriot.runtime.kept import PORTFOLIO_CLOSED_SECONDS, PORTFOLIO_SECONDS, ke
 from patriot.runtime.problem import not_found
 from patriot.runtime.valuation import CURRENCY, current_market
 from patriot.store.api import Query, RecordedEvent, StreamId
+from patriot.telemetry.correlation import CORRELATION_FORM
 from schemas.portfolio_queries import FlowPage, HeldView, LotPage
 from schemas.queries import (
     BalanceView,
@@ -44,6 +46,7 @@ POSITION_ROW = ("account_id", "instrument", "quantity", "average_price", "realis
 Currency = Annotated[str, Parameter(pattern=r"^[A-Z0-9]{2,20}$")]
 Rows = Sequence[Mapping[str, Any]]
 Limit = Annotated[int, Parameter(ge=1, le=1000)]
+CorrelationId = Annotated[str, Path(pattern=f"^{CORRELATION_FORM}$")]
 After = Annotated[int, Parameter(ge=0, le=2**63 - 1)]
 VERSION_MAX = 2**31 - 1
 Kind = Literal["order", "position", "account", "user", "algorithm", "strategy", "transfer", "risk"]
@@ -136,20 +139,35 @@ async def events(aggregate_id: UUID, context: Context, kind: Kind = "order", aft
         stream = StreamId(context.tenant_id, kind, aggregate_id)
         recorded = await context.runtime.store.load(stream, min(after, VERSION_MAX))
     views = [
-        EventView(
-            aggregate_id=aggregate_id,
-            version=event.position if kind == "risk" else event.version,
-            type=event.type,
-            occurred_at=event.occurred_at,
-            correlation_id=event.origin.correlation_id,
-            actor=event.origin.actor,
-            data=orjson.loads(event.data),
-        )
-        for event in recorded
+        _event_view(event, aggregate_id, event.position if kind == "risk" else event.version) for event in recorded
     ]
-    if any(view.data.get("user_id") != str(context.user.user_id) for view in views):
+    if not all(_is_own(view, context) for view in views):
         raise not_found(kind, aggregate_id)
     return EventPage(events=tuple(views))
+
+
+@function.get("/trace/{correlation_id}", needs="orders:read")
+async def trace(correlation_id: CorrelationId, context: Context) -> EventPage:
+    """What one request of the caller, or what a part did by itself for the caller, has made durable."""
+    recorded = await context.runtime.store.caused_by(context.tenant_id, correlation_id)
+    views = [_event_view(event, event.stream.id, event.version) for event in recorded]
+    return EventPage(events=tuple(view for view in views if _is_own(view, context)))
+
+
+def _event_view(event: RecordedEvent, aggregate_id: UUID, version: int) -> EventView:
+    return EventView(
+        aggregate_id=aggregate_id,
+        version=version,
+        type=event.type,
+        occurred_at=event.occurred_at,
+        correlation_id=event.origin.correlation_id,
+        actor=event.origin.actor,
+        data=orjson.loads(event.data),
+    )
+
+
+def _is_own(view: EventView, context: RequestContext) -> bool:
+    return view.data.get("user_id") == str(context.user.user_id)
 
 
 async def _risk_events(named: UUID, after: int, context: RequestContext) -> Sequence[RecordedEvent]:

@@ -1,13 +1,15 @@
 """`patriot trace`: one request's way through the platform. Rule: it needs no collector, only what is stored anyway.
 
-The events of the orders that the request made, and of the log those lines that carry its correlation id. An event ends
-what its service did since the entry before; a line that tells its own duration is believed. What a venue told later
-has a correlation id of its own and is shown all the same: from placement to settlement.
+The events that the request caused, all others of its orders, and the log's lines about any of them. What a venue told
+later has a correlation id of its own and is shown all the same: from placement to settlement. A line tells how long its
+service worked; where a service has written none, an event ends what it did since the entry before.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,18 +24,21 @@ from patriot.cli.running import LOG_FILE
 from patriot.cli.session import Client
 from patriot.cli.story import story
 from patriot.cli.tables import Column, plain_text, table
+from patriot.runtime.dapr.processes import FOLDER
 from patriot.telemetry.correlation import is_correlation_id
 
 BAR_CELLS = 24
-ORDERS_LOOKED_AT = 1000
-MADE_WITHIN_SECONDS = 60.0  # an order's creation after its request came
+ORDER_PREFIX = "order."
+WHERE_ELSE = "; logs that lie elsewhere can be named: --logs FILE"
 FAILURES = frozenset({"order.rejected", "order.submit_unknown", "order.modify_rejected", "order.cancel_rejected"})
 BAD_LEVELS = frozenset({"warning", "error", "critical"})
+TOLD = ("status", "verdict", "error", "code", "reason")
+"""Of a line's context, what says how it went."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that happened. `duration_ms` up to `at`; None where nothing tells it."""
+    """One thing that happened. `duration_ms` up to `at`; None where nothing tells it, or another entry does."""
 
     at: datetime
     service: str
@@ -53,26 +58,25 @@ def trace(
     state = state_of(context, as_json)
     client = state.client()
     correlation_id, told = _found(client, request)
-    files = [*(logs or ()), state.data_dir / LOG_FILE]
-    entries = flow([*told, *_lines(correlation_id, files)])
+    mine = {correlation_id, *(one.correlation_id for one in told)}
+    parts = sorted((state.data_dir / FOLDER).glob("*.log"))
+    entries = flow([*told, *_lines(mine, [*(logs or ()), state.data_dir / LOG_FILE, *parts])])
     if not entries:
-        fail(f"nothing is known of {correlation_id}", NOT_FOUND, as_json=state.as_json)
+        fail(f"nothing of yours is known of {correlation_id}{WHERE_ELSE}", NOT_FOUND, as_json=state.as_json)
     services = by_service(entries)
     document = {"correlation_id": correlation_id, "flow": [asdict(one) for one in entries], "services": services}
-    show(document, as_json=state.as_json, text=Group(correlation_id, _timeline(entries), "", _summary(services)))
+    text = Group(correlation_id, _timeline(correlation_id, entries), "", _summary(services))
+    show(document, as_json=state.as_json, text=text)
 
 
 def flow(entries: Iterable[Entry]) -> list[Entry]:
-    """In order of time; what tells no duration took as long as has passed since the entry before."""
+    """In order of time. What a service that tells no durations did took as long as has passed since what was before."""
     ordered = sorted(entries, key=lambda one: one.at)
-    before = ordered[0].at if ordered else None
-    timed = []
-    for one in ordered:
-        assert before is not None
-        passed = (one.at - before).total_seconds() * 1000
-        timed.append(one if one.duration_ms is not None else replace(one, duration_ms=passed))
-        before = one.at
-    return timed
+    telling = {one.service for one in ordered if one.duration_ms is not None}
+    return [
+        one if one.service in telling else replace(one, duration_ms=(one.at - before.at).total_seconds() * 1000)
+        for before, one in zip(ordered[:1] + ordered, ordered, strict=False)
+    ]
 
 
 def by_service(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -92,12 +96,17 @@ def by_service(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 def bar(entry: Entry, entries: Sequence[Entry], cells: int = BAR_CELLS) -> str:
     """Where in the whole flow the entry lies: at least one mark wide."""
-    first = entries[0].at
-    whole = max((one.at - first).total_seconds() * 1000 for one in entries) or 1.0
-    end = (entry.at - first).total_seconds() * 1000
+    whole = max(_ends_ms(one, entries) for one in entries) or 1.0
+    end = _ends_ms(entry, entries)
     begin = max(0.0, end - (entry.duration_ms or 0))
     left = min(cells - 1, int(begin / whole * cells))
     return " " * left + "━" * max(1, round(end / whole * cells) - left)
+
+
+def _ends_ms(entry: Entry, entries: Sequence[Entry]) -> float:
+    """After the beginning of what began first."""
+    began = min(one.at - timedelta(milliseconds=one.duration_ms or 0) for one in entries)
+    return (entry.at - began).total_seconds() * 1000
 
 
 # --- what is known ---
@@ -106,20 +115,10 @@ def _found(client: Client, request: str) -> tuple[str, list[Entry]]:
     if not is_correlation_id(request):
         events = _events(client, lookup.order_id(client, request))
         return str(events[0]["correlation_id"]), _entries(events)
-    came = datetime.fromtimestamp(int(request.split("_")[1]) / 1000, UTC)
-    orders = client.call("GET", f"/orders?limit={ORDERS_LOOKED_AT}")["orders"]
-    near = [one for one in orders if 0 <= _since(came, one["created_at"]) + 1 <= MADE_WITHIN_SECONDS]
-    streams = [_events(client, one["order_id"]) for one in near]
-    return request, [
-        entry
-        for events in streams
-        if any(event["correlation_id"] == request for event in events)
-        for entry in _entries(events)
-    ]
-
-
-def _since(came: datetime, text: str) -> float:
-    return (datetime.fromisoformat(text) - came).total_seconds()
+    caused = client.call("GET", f"/trace/{request}")["events"]
+    orders = dict.fromkeys(event["aggregate_id"] for event in caused if event["type"].startswith(ORDER_PREFIX))
+    others = [event for event in caused if event["aggregate_id"] not in orders]
+    return request, _entries([*others, *(event for order_id in orders for event in _events(client, order_id))])
 
 
 def _events(client: Client, order_id: str) -> list[Mapping[str, Any]]:
@@ -149,39 +148,43 @@ def _services() -> dict[str, str]:
     return {kind.TYPE: part.name for part in reversed(parts) for kind in part.publishes}
 
 
-def _lines(correlation_id: str, files: Iterable[Path]) -> Iterator[Entry]:
-    mark = correlation_id.encode()
+def _lines(correlation_ids: AbstractSet[str], files: Iterable[Path]) -> Iterator[Entry]:
+    marks = re.compile(b"|".join(re.escape(one.encode()) for one in sorted(correlation_ids)))
     for file in files:
         if not file.is_file():
             continue
         with file.open("rb") as lines:
             for line in lines:
-                if mark in line and (entry := _line(line, correlation_id)):
+                if marks.search(line) and (entry := _line(line, correlation_ids)):
                     yield entry
 
 
-def _line(text: bytes, correlation_id: str) -> Entry | None:
+def _line(text: bytes, correlation_ids: AbstractSet[str]) -> Entry | None:
     try:
         line = orjson.loads(text)
-        if line["correlation_id"] != correlation_id:
+        if line["correlation_id"] not in correlation_ids:
             return None
-        at = datetime.fromisoformat(line["timestamp"])
+        said = [line["message"], *(str(line["context"][name]) for name in TOLD if name in line["context"])]
         return Entry(
-            at, line["service"], line["message"], correlation_id, line["level"] in BAD_LEVELS, line["duration_ms"]
+            at=datetime.fromisoformat(line["timestamp"]),
+            service=line["service"],
+            what=" ".join(one for one in said if one != "SUCCESS"),
+            correlation_id=line["correlation_id"],
+            failed=line["level"] in BAD_LEVELS,
+            duration_ms=line["duration_ms"],
         )
     except (ValueError, KeyError, TypeError):  # cut off, or another program's
         return None
 
 
 # --- what is shown ---
-def _timeline(entries: Sequence[Entry]) -> Any:
-    first = entries[0]
+def _timeline(correlation_id: str, entries: Sequence[Entry]) -> Any:
     rows = [
         {
-            "at": f"{(one.at - first.at).total_seconds() * 1000:.1f}",
+            "at": f"{_ends_ms(one, entries):.1f}",
             "service": one.service,
-            "what": one.what if one.correlation_id == first.correlation_id else f"later: {one.what}",
-            "ms": f"{one.duration_ms:.1f}",
+            "what": one.what if one.correlation_id == correlation_id else f"later: {one.what}",
+            "ms": "" if one.duration_ms is None else f"{one.duration_ms:.1f}",
             "bar": bar(one, entries),
             "failed": "wrong" if one.failed else "",
         }

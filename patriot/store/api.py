@@ -270,6 +270,10 @@ class Store(Protocol):
         """The newest `risk.denied` of an account, in order of position. Each is a stream of its own."""
         ...
 
+    async def caused_by(self, tenant_id: UUID, correlation_id: str, limit: int = 1000) -> Sequence[RecordedEvent]:
+        """What one operation has made durable, whatever the stream, in order of position."""
+        ...
+
     def read(
         self, after_position: int = 0, kinds: Sequence[str] = (), limit: int = 1000
     ) -> AsyncIterator[RecordedEvent]:

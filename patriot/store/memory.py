@@ -79,6 +79,10 @@ class MemoryStore:
         ]
         return found[-limit:]
 
+    async def caused_by(self, tenant_id: UUID, correlation_id: str, limit: int = 1000) -> Sequence[RecordedEvent]:
+        mine = (event for event in self._events if event.stream.tenant_id == tenant_id)
+        return [event for event in mine if event.origin.correlation_id == correlation_id][:limit]
+
     async def read(
         self,
         after_position: int = 0,

@@ -121,6 +121,10 @@ class PostgresStore:
             rows = await connection.fetch(sql.REFUSED_ORDERS, tenant_id, str(account_id), after_position, limit)
         return [_event(row) for row in reversed(rows)]
 
+    async def caused_by(self, tenant_id: UUID, correlation_id: str, limit: int = 1000) -> Sequence[RecordedEvent]:
+        async with self._as_tenant(tenant_id) as connection:
+            return [_event(row) for row in await connection.fetch(sql.CAUSED_BY, tenant_id, correlation_id, limit)]
+
     async def read(
         self, after_position: int = 0, kinds: Sequence[str] = (), limit: int = 1000
     ) -> AsyncIterator[RecordedEvent]:

@@ -192,6 +192,10 @@ where tenant_id = $1 and event_type = 'risk.denied' and event_data ->> 'account_
 order by position desc limit $4
 """  # noqa: S608 (columns of our own)
 
+CAUSED_BY = f"""
+select {_EVENT} from event_store where tenant_id = $1 and correlation_id = $2 order by position limit $3
+"""  # noqa: S608 (columns of our own)
+
 READ = f"""
 select {_EVENT} from event_store
 where position > $1 and position < (select position_horizon())

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 CORRELATION_HEADER = "X-Correlation-ID"
 TRACE_HEADER = "X-Trace-ID"
+CORRELATION_FORM = "req_[0-9]{1,15}_[0-9a-f]{8}"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_FORM = re.compile(r"req_[0-9]{1,15}_[0-9a-f]{8}")
+_FORM = re.compile(CORRELATION_FORM)
 _current: ContextVar[str] = ContextVar("correlation_id", default="")
 _service: ContextVar[str] = ContextVar("service", default="patriot")
 

@@ -97,6 +97,7 @@ def path_of(route: SecuredRoute, account: object, other: object) -> str:
     )
     ids = dict.fromkeys(names, other)
     scope = account if route.needs == "accounts:manage" else f"account:{account}"
+    ids["correlation_id"] = "req_1_00000000"
     return PUBLIC_PREFIX + route.path_format.format(account_id=account, scope=scope, **ids)
 
 

@@ -25,7 +25,7 @@ from patriot.runtime.dapr.components import refuse_unsafe
 from patriot.runtime.dapr.daprd import Beside, Tokens, write_configuration
 from patriot.runtime.dapr.gateway import Gateway
 from patriot.runtime.dapr.host import DaprHost
-from patriot.runtime.dapr.processes import Fleet, Process, Program, listens
+from patriot.runtime.dapr.processes import FOLDER, Fleet, Process, Program, listens
 from patriot.runtime.dapr.serve import GATEWAY, ground_of, store_of
 from patriot.runtime.dapr.sidecar import connected
 from patriot.runtime.edge import Edge
@@ -83,7 +83,7 @@ async def dapr_platform(settings: Settings, broker: str = "redis") -> AsyncItera
         UnsafeComponents, TopicsWrong, ToolMissing, NotReady, SidecarUnavailable, and what `platform` raises.
 
     """
-    folder = settings.data_dir / "dapr"
+    folder = settings.data_dir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "names.db").unlink(missing_ok=True)
     KeyRing.load_or_create(settings.data_dir / KEY_FILE)

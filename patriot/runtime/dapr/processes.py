@@ -16,6 +16,9 @@ from typing import Self
 
 import structlog
 
+FOLDER = "dapr"
+"""Below the data folder: where what runs beside us has its log."""
+
 START_SECONDS_MAX = 90.0
 STOP_SECONDS_MAX = 10.0
 POLL_SECONDS = 0.02

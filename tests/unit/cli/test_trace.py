@@ -30,6 +30,9 @@ EVENTS = [
 ]
 
 
+POSITION = told(1, "account.deactivated", 5) | {"aggregate_id": OTHER_ORDER}
+
+
 def log_line(message: str, milliseconds: float, level: str = "info", **fields: Any) -> bytes:
     line = {
         "timestamp": at(milliseconds),
@@ -46,9 +49,10 @@ def log_line(message: str, milliseconds: float, level: str = "info", **fields: A
 @pytest.fixture
 def traced(api: FakeApi) -> None:
     api.routes |= {
-        "GET /orders": {"orders": [order(created_at=at(10)), order(order_id=OTHER_ORDER, created_at=at(4000))]},
+        f"GET /trace/{ID}": {"events": [POSITION, *EVENTS[:2]]},
+        "GET /trace/req_.*": {"events": []},
+        "GET /orders": {"orders": [order(created_at=at(10))]},
         f"GET /events/{ORDER}": {"events": EVENTS},
-        f"GET /events/{OTHER_ORDER}": {"events": [told(1, "order.routed", 4000, "req_1_0000000c", route="paper")]},
     }
 
 
@@ -56,14 +60,15 @@ def traced(api: FakeApi) -> None:
 def test_flow_of_a_request_with_durations_and_errors_by_service(traced: None, terminal: Terminal) -> None:
     (terminal.folder / "patriot.log").write_bytes(
         log_line("slow answer", 62, "warning", duration_ms=50.0)
-        + log_line("another's", 63, correlation_id=LATER)
+        + log_line("another's", 63, correlation_id="req_1_0000000c")
         + b'{"cut off: '
         + ID.encode()
         + b"\n"
     )
     found = terminal.json("trace", ID)
     assert [(one["service"], one["duration_ms"], one["failed"]) for one in found["flow"]] == [
-        ("order-routing", 0.0, False),
+        ("account-commands", 0.0, False),
+        ("order-routing", 5.0, False),
         ("order-execution", 2.0, False),
         ("venues", 50.0, True),
         ("order-lifecycle", 50.0, True),
@@ -74,12 +79,30 @@ def test_flow_of_a_request_with_durations_and_errors_by_service(traced: None, te
     assert "later: rejected" in text
 
 
+@pytest.mark.requirement("P16")
+def test_parts_beside_sidecars_are_asked_too_and_a_line_is_believed(traced: None, terminal: Terminal) -> None:
+    (terminal.folder / "dapr").mkdir()
+    execution = log_line("BINANCE create", 100, "warning", service="order-execution", duration_ms=80.0)
+    (terminal.folder / "dapr" / "order-execution.log").write_bytes(execution.replace(b"{}", b'{"error":"Timeout"}'))
+    lifecycle = log_line("handle venue.report", 113, correlation_id=LATER, service="order-lifecycle", duration_ms=3.0)
+    lifecycle = lifecycle.replace(b"{}", b'{"verdict":"SUCCESS"}')
+    (terminal.folder / "dapr" / "order-lifecycle.log").write_bytes(lifecycle)
+    (terminal.folder / "dapr" / "redis.log").write_text(f"1:M * Ready {ID}\n")
+    found = terminal.json("trace", ID)
+    assert [(one["what"], one["duration_ms"]) for one in found["flow"] if one["service"].startswith("order-e")] == [
+        ("sent to the venue as c-1, attempt 1", None),
+        ("BINANCE create Timeout", 80.0),
+    ]
+    assert found["services"][-1] == {"service": "order-lifecycle", "entries": 2, "duration_ms": 3.0, "errors": 1}
+    assert "later: handle venue.report" in terminal.run("trace", ID).stdout
+
+
 def test_an_order_leads_to_its_request(traced: None, terminal: Terminal) -> None:
     assert terminal.json("trace", ORDER)["correlation_id"] == ID
 
 
 def test_request_that_left_nothing(traced: None, terminal: Terminal) -> None:
-    assert "nothing is known" in terminal.run("trace", "req_1_0000000f", code=NOT_FOUND).stderr
+    assert "nothing of yours is known" in terminal.run("trace", "req_1_0000000f", code=NOT_FOUND).stderr
 
 
 def test_bars_lie_where_the_time_went() -> None:
