@@ -1,7 +1,7 @@
 """One database transaction for the commits of many requests. Rule: whoever loses a race is taken out, not the batch.
 
-The plan is made on what the writer knows, and one statement, which is its own transaction, writes it all: it fails
-where the database knows better. Where something is not known, or a commit must be refused, everything that decides is
+The plan is made on what the writer knows, or else sees, and one statement, which is its own transaction, writes it all:
+it fails where the database knows better. After that, or where a commit must be refused, everything that decides is
 locked first in one order (guards, leases, balances, quotas), and the plan is made on that. Rows are inserted with `on
 conflict do nothing`: one that is missing afterwards lost a race that the plan did not know of. The statement fails,
 and the next attempt looks everything up before it plans, so the loser is left out.
@@ -99,23 +99,33 @@ class Batch:
 
     async def _attempt(self, connection: Connection, *, look_up: bool) -> None:
         keys = lock_keys(self._commits)
-        if not look_up and self._is_planned(keys):
+        if not look_up and await self._is_planned(connection, keys):
             await self._write_at_once(connection)
         else:
             await self._write_under_locks(connection, keys, look_up=look_up)
         self._known.learn(self._plan)
 
-    def _is_planned(self, keys: LockKeys) -> bool:
-        """Plan on what is known; False where that is not enough, or a refusal has to be looked into."""
-        facts = None if any(commit.raises for commit in self._commits) else self._known.take(keys)
-        if facts is None:
+    async def _is_planned(self, connection: Connection, keys: LockKeys) -> bool:
+        """Plan without locks; False where a lease has to be kept, or a refusal to be looked into."""
+        if keys.leases or any(commit.raises for commit in self._commits):
             return False
-        self._facts = facts
-        facts.guards = expected_guards(self._commits)
-        if len(self._admitted()) < len(self._entries):
+        self._facts = self._known.take(keys) or await self._seen(connection, keys)
+        self._facts.guards = expected_guards(self._commits)
+        if len(self._facts.balances) < len(keys.balances) or len(self._admitted()) < len(self._entries):
             return False
         self._upserts = _upserts(self._entries)
         return not any(upsert.wave for upsert in self._upserts)
+
+    async def _seen(self, connection: Connection, keys: LockKeys) -> Facts:
+        """Balances and quotas as they stand at this moment, in one round trip."""
+        columns = [transposed(wanted) or [[], [], []] for wanted in (keys.balances, keys.quotas)]
+        facts = Facts()
+        for *key, total, reserved, margin, used in await connection.fetch(sql.READ_MONEY, *columns[0], *columns[1]):
+            if used is None:
+                facts.balances[tuple(key)] = Balance(total, reserved, margin)
+            else:
+                facts.quotas[tuple(key)] = used
+        return facts
 
     async def _write_at_once(self, connection: Connection) -> None:
         """The statement is its own transaction: one round trip."""
@@ -128,9 +138,10 @@ class Batch:
         self._place(await _write(connection, parts))
 
     async def _write_under_locks(self, connection: Connection, keys: LockKeys, *, look_up: bool) -> None:
-        self._facts = Facts()
+        guess, self._facts = self._facts, Facts()
         await self._begin(connection, guarded=bool(keys.guards))
         await self._lock(connection, keys)
+        self._known.correct(guess, self._facts)
         accepted = await self._admit(connection, look_up=look_up)
         self._upserts = _upserts(accepted)
         position = await _write(connection, list(self._parts(accepted)))

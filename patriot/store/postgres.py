@@ -110,8 +110,8 @@ class PostgresStore:
         return recorded(commit, await self._writer.write(Entry(commit, check_commit(commit))))
 
     async def load(self, stream: StreamId, after_version: int = 0) -> Sequence[RecordedEvent]:
-        async with self._as_tenant(stream.tenant_id) as connection:
-            rows = await connection.fetch(sql.LOAD, stream.tenant_id, stream.id, after_version)
+        with unavailable_when_lost():
+            rows = await self._app.fetch(sql.LOAD, stream.tenant_id, stream.id, after_version)
         return [event for event in map(_event, rows) if event.stream.kind == stream.kind]
 
     async def refused_orders(

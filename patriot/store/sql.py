@@ -86,6 +86,17 @@ order by b.tenant_id, b.account_id, b.asset
 for update of b
 """
 
+READ_MONEY = """
+select tenant_id, account_id, asset as name, total, reserved, margin, null as used
+from buying_power
+join unnest($1::uuid[], $2::uuid[], $3::text[]) as wanted (tenant_id, account_id, asset)
+    using (tenant_id, account_id, asset)
+union all
+select tenant_id, account_id, name, null, null, null, used
+from quotas join unnest($4::uuid[], $5::uuid[], $6::text[]) as wanted (tenant_id, account_id, name)
+    using (tenant_id, account_id, name)
+"""
+
 CREATE_BALANCES = """
 insert into buying_power (tenant_id, account_id, asset, total, reserved, margin, correlation_id)
 select tenant_id, account_id, asset, 0, 0, 0, ''
@@ -181,10 +192,7 @@ _EVENT = """
     occurred_at, correlation_id, causation_id, actor
 """
 
-LOAD = f"""
-select {_EVENT} from event_store
-where tenant_id = $1 and aggregate_id = $2 and event_version > $3 order by event_version
-"""  # noqa: S608 (columns of our own)
+LOAD = f"select {_EVENT} from load_events($1, $2, $3)"  # noqa: S608 (columns of our own)
 
 REFUSED_ORDERS = f"""
 select {_EVENT} from event_store

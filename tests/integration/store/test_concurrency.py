@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 from uuid import UUID, uuid5
 
 import asyncpg
@@ -14,6 +15,7 @@ import pytest
 
 from patriot.store import sql
 from patriot.store.api import Guard, Query
+from patriot.store.batch import Batch
 from patriot.store.columns import event_columns
 from patriot.store.connections import Connection, connect, urls_of
 from patriot.store.postgres import PostgresStore
@@ -171,6 +173,31 @@ async def test_two_processes_never_reserve_more_than_there_is(database: str):
             made += sum(isinstance(result, list) for result in results)
         (row,) = await stores[0].find(Query("buying_power", TENANT, {"account_id": account}))
         assert (row["total"], row["reserved"], made) == (Decimal(90), Decimal(90), 90)
+    finally:
+        for store in stores:
+            await store.close()
+
+
+@pytest.mark.requirement("B3")
+async def test_processes_that_write_one_balance_in_turn_stop_guessing(database: str, monkeypatch: pytest.MonkeyPatch):
+    """Each guesses once, is wrong, and from then on looks first: no plan fails again, no lock is taken."""
+    stores = [await PostgresStore.open(urls_of(database)) for _ in range(2)]
+    account, under_locks = uuid5(TENANT, "in turn"), Batch._write_under_locks
+    locked = 0
+
+    async def counted(batch: Batch, *given: Any, **named: Any) -> None:
+        nonlocal locked
+        locked += 1
+        await under_locks(batch, *given, **named)
+
+    monkeypatch.setattr(Batch, "_write_under_locks", counted)
+    try:
+        for _ in range(8):
+            for store in stores:
+                await store.commit(commit(balances=[deposit("1", account=account)]))
+        (row,) = await stores[0].find(Query("buying_power", TENANT, {"account_id": account}))
+        assert row["total"] == Decimal(16)
+        assert locked == 3  # the first makes the row, and each is wrong once
     finally:
         for store in stores:
             await store.close()

@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from patriot.store import sql
 from patriot.store.api import Query, Row
 from patriot.store.connections import StartRefused, Urls, urls_of, with_parameter
 from patriot.store.postgres import PoolSizes, PostgresStore
@@ -34,6 +35,13 @@ async def app(database: str, filled: None) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
+@pytest.fixture
+async def system(database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(urls_of(database).system)
+    yield connection
+    await connection.close()
+
+
 # ruff: noqa: S608
 TABLES = ("event_store", "outbox", "orders", "users", "buying_power", "idempotency", "guards", "audit_log")
 
@@ -46,6 +54,16 @@ async def test_requests_see_only_their_own_tenant(app: asyncpg.Connection, table
             await app.execute("select set_config('patriot.tenant_id', $1, true)", str(tenant))
             assert [row["tenant_id"] for row in await app.fetch(f"select tenant_id from {table}")] == [tenant]
     assert await app.fetch(f"select tenant_id from {table}") == []  # the setting ended with its transaction
+
+
+async def test_stream_that_is_read_in_one_trip_leaves_no_tenant_behind(
+    app: asyncpg.Connection, system: asyncpg.Connection
+):
+    for tenant, other in ((TENANT, OTHER_TENANT), (OTHER_TENANT, TENANT)):
+        aggregate = await system.fetchval("select aggregate_id from event_store where tenant_id = $1", tenant)
+        assert [row["tenant_id"] for row in await app.fetch(sql.LOAD, tenant, aggregate, 0)] == [tenant]
+        assert await app.fetch("select from event_store") == []
+        assert await app.fetch(sql.LOAD, other, aggregate, 0) == []
 
 
 @pytest.mark.parametrize("table", ["event_store", "orders", "buying_power", "outbox", "guards", "instruments"])
