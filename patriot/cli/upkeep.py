@@ -22,6 +22,7 @@ from patriot.store.migrate import migrations
 from patriot.store.open import open_store
 from patriot.store.tables import TABLES
 
+SETTLE_LOOKS, SETTLE_SECONDS = 20, 0.5  # Kafka's brokers tell of a new topic one after the other
 COMPARED_ROWS_MAX = 200_000  # of one table: they are held in memory twice
 
 Result = TypeVar("Result")
@@ -64,9 +65,14 @@ def topics(state: State, components: Path, *, make: bool) -> list[str]:
 
     async def run() -> list[str]:
         found = [str(finding) for finding in judge(components)]
-        if make and not found:
-            await made.prepare(components, os.environ)
-        return [*found, *await made.check(components, os.environ)]
+        if not make or found:
+            return [*found, *await made.check(components, os.environ)]
+        await made.prepare(components, os.environ)
+        for _ in range(SETTLE_LOOKS):
+            if not (found := list(await made.check(components, os.environ))):
+                break
+            await asyncio.sleep(SETTLE_SECONDS)
+        return found
 
     return _attempt(run, state)
 

@@ -31,7 +31,16 @@ DEBIAN = ("--variant=minbase", "--include=python3-minimal,python3-venv,ca-certif
 HERE = ("/etc/pip.conf", "/etc/hosts", "/etc/resolv.conf", "/etc/ssl/certs")
 """How this machine reaches a package index. Mounted while building, never copied."""
 USER, PYTHON = "10001:0", ("/opt/venv/bin/python", "-m", "patriot.cli.main")
-SOURCES = ("Containerfile", "pyproject.toml", "requirements.runtime.lock", "schemas", "patriot", "feeds", "functions")
+SOURCES = (
+    "Containerfile",
+    "pyproject.toml",
+    "requirements.runtime.lock",
+    "components",
+    "schemas",
+    "patriot",
+    "feeds",
+    "functions",
+)
 BYTES_MAX = 750_000_000
 ANSWER_SECONDS = 90.0
 
@@ -157,6 +166,7 @@ def test_image_is_small_and_holds_no_tests_and_no_builder(built: tuple[Store, li
         print(f"\nthe image has {size / 1e6:.0f} MB")
         assert size < BYTES_MAX
         assert sorted(path.name for path in (root / "app").iterdir()) == [
+            "components",
             "feeds",
             "functions",
             "patriot",

@@ -112,6 +112,26 @@ def templates(manifests: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.requirement("P4")
+@pytest.mark.parametrize(("environment", "made"), [("dev", False), ("staging", True), ("production", True)])
+def test_topics_are_made_before_anything_publishes(render: Render, environment: str, *, made: bool):
+    """Redis makes a stream with its first message; everybody else has to be told of partitions, copies and queues."""
+    found = {one["metadata"]["name"]: one for one in documents(render(environment)) if one["kind"] == "Job"}
+    assert ("patriot-topics" in found) == made
+    if made:
+        job = found["patriot-topics"]
+        assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+        [container] = job["spec"]["template"]["spec"]["containers"]
+        command, folder, make = container["args"]
+        assert (command, make) == ("topics", "--make")
+        read = {
+            word for path in (ROOT / Path(folder).relative_to("/app")).iterdir() for word in path.read_text().split()
+        }
+        brokers = {f"PATRIOT_{name}}}" for name in ("KAFKA", "NATS", "RABBITMQ")}
+        assert brokers <= read
+        assert {name.removesuffix("}") for name in brokers} <= environment_of(container).keys()
+
+
 @pytest.mark.requirement("P14", "P21")
 def test_changed_secret_is_taken_up_by_every_pod(render: Render):
     """Kubernetes starts no pod anew for a secret, and Knative knows no restart: another template does both."""

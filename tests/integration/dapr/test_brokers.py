@@ -14,10 +14,14 @@ from typing import Any
 
 import orjson
 import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions
+from typer.testing import CliRunner
 
+from patriot.cli.main import app
 from patriot.runtime import discovery
 from patriot.runtime.cloudevent import CloudEvent
 from patriot.runtime.dapr import topics
+from patriot.runtime.dapr.components import ROOT
 from patriot.runtime.function import Context, Function
 from patriot.store.api import Inbox, Query
 from patriot.store.memory import MemoryStore
@@ -26,7 +30,7 @@ from schemas.topics import USER_EVENTS
 from tests.integration.dapr.venue import FillingVenue
 from tests.support.host import PERPETUAL, Client, define, set_price
 from tests.support.messages import changed
-from tests.support.servers import components
+from tests.support.servers import broker, components
 from tests.support.sidecars import beside_sidecars
 
 MESSAGES = int(os.environ.get("PATRIOT_MESSAGES", "500"))
@@ -197,3 +201,23 @@ async def test_topics_are_as_the_table_says_and_a_wrong_one_is_told(single):
     folder, environment = single
     assert await topics.check(folder, environment) == []
     await topics.prepare(folder, environment)
+
+
+@pytest.mark.requirement("P4")
+def test_topics_of_production_are_made_by_the_command_that_its_chart_runs(monkeypatch):
+    for name in ("kafka", "nats", "rabbitmq"):
+        for variable, place in broker(name).items():
+            monkeypatch.setenv(variable, place)
+    made = CliRunner().invoke(app, ["topics", str(ROOT / "production"), "--make"])
+    assert (made.exit_code, made.output) == (0, "✓ every topic is as it should be\n")
+
+
+@pytest.mark.requirement("P4", "P19")
+async def test_topic_may_have_more_partitions_than_the_table_says():
+    """That is how it grows: see the runbook."""
+    folder, environment = components("kafka")
+    topic = "compliance.events"
+    client = AdminClient({"bootstrap.servers": environment["PATRIOT_KAFKA"]})
+    there = len(client.list_topics(topic, timeout=10).topics[topic].partitions)
+    client.create_partitions([NewPartitions(topic, there + 1)])[topic].result(10)
+    assert not [line for line in await topics.check(folder, environment) if "partitions" in line]
