@@ -7,6 +7,7 @@ missed meanwhile is found by asking.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -79,8 +80,23 @@ class Stream:
     def __init__(self, line: Line, listener: Listener, clock: Clock, random: Random) -> None:
         self._line, self._listener, self._clock, self._random = line, listener, clock, random
         self._metrics = metrics.feed(FEED, line.venue)
+        self._heard_at = clock.monotonic()
+
+    @property
+    def seconds_silent(self) -> float:
+        """Since the last sign of life, through any number of attempts to connect."""
+        return self._clock.monotonic() - self._heard_at
 
     async def run(self) -> None:
+        of_venue = _running[self._line.venue]
+        of_venue.add(self)
+        self._metrics.staleness_seconds.set_function(lambda: max((one.seconds_silent for one in of_venue), default=0.0))
+        try:
+            await self._run()
+        finally:
+            of_venue.discard(self)
+
+    async def _run(self) -> None:
         pause = PAUSE_SECONDS
         while True:
             await self._closed_breaker()
@@ -124,7 +140,8 @@ class Stream:
         while True:
             await self._clock.sleep(LOOK_SECONDS)
             seconds = self._line.silence_seconds(exchange)
-            self._metrics.staleness_seconds.set(seconds)
+            if seconds:  # else it is still connecting
+                self._heard_at = self._clock.monotonic() - seconds
             if seconds > self._line.stale_seconds:
                 raise Silent(f"no sign of life for {seconds:.0f} s")
 
@@ -141,6 +158,10 @@ class Stream:
     async def _balances(self, exchange: Exchange) -> None:
         while True:
             await self._listener.balance(await exchange.watch_balance())
+
+
+_running: defaultdict[str, set[Stream]] = defaultdict(set)
+"""By venue. The metric tells of the one that has been silent the longest: an account is no label."""
 
 
 def silence_seconds(exchange: Any) -> float:

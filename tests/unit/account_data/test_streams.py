@@ -10,6 +10,7 @@ import pytest
 from feeds.account_data.breaker import FAILURES_MAX, OPEN_SECONDS, Breaker
 from feeds.account_data.streams import LOOK_SECONDS, PAUSE_SECONDS_MAX, SETTLE_SECONDS, Line, Stream
 from patriot.runtime.clock import VirtualClock
+from patriot.telemetry.metrics import metrics
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -171,3 +172,33 @@ async def test_stream_without_trades_watches_what_there_is():
     task, _, ears, _ = await running(exchange)
     assert ears.heard == [("order", {"id": "1"})]
     await ended(task)
+
+
+def told_staleness() -> float:
+    told = metrics.registry.get_sample_value("feed_staleness_seconds", {"feed": "account-data", "venue": "BINANCE"})
+    assert told is not None
+    return told
+
+
+@pytest.mark.requirement("P6", "P16")
+async def test_staleness_grows_while_the_venue_cannot_be_reached():
+    task, clock, *_ = await running(ConnectionError("refused"))
+    for seconds in range(1, 400):
+        clock.advance_to(START + timedelta(seconds=seconds))
+        await turns(3)
+    assert told_staleness() == 399
+    await ended(task)
+    assert told_staleness() == 0
+
+
+@pytest.mark.requirement("P6", "P16")
+async def test_one_silent_account_is_not_hidden_by_the_others_of_its_venue():
+    silent, clock, *_ = await running(FakeExchange(), silence=lambda _: 50.0)
+    lively, other_clock, *_ = await running(FakeExchange(), silence=lambda _: 0.5)
+    for one in (clock, other_clock):
+        one.advance_to(START + timedelta(seconds=LOOK_SECONDS))
+        await turns()
+    assert told_staleness() == 50
+    await ended(silent)
+    assert told_staleness() == 0.5
+    await ended(lively)
