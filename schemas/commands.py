@@ -247,3 +247,19 @@ class FundAccount(Message):
 
     asset: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,20}$")]
     amount: Positive
+
+
+class ChangeSetting(Message):
+    """Change a setting of the running platform. Without a value: back to what the processes were started with."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    value: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    part: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    seconds: Annotated[StrictInt, Field(ge=1, le=7 * 86_400)] | None = None
+    reason: Annotated[str, Field(min_length=1, max_length=200)]
+
+    @model_validator(mode="after")
+    def _end(self) -> "ChangeSetting":
+        if self.seconds is not None and self.value is None:
+            raise ValueError("seconds are for a value: without one the change is over at once")
+        return self

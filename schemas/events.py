@@ -440,6 +440,22 @@ class ComplianceStatusChanged(Event):
     reason: str
 
 
+class SettingChanged(Event):
+    """From now on the running platform has this value; None: each process has again what it was started with.
+
+    `part`: in the processes of this part alone. `until`: then it is over by itself. `user_id` has changed it.
+    """
+
+    TYPE = "setting.changed"
+    STREAM = "setting"
+    user_id: UUID
+    name: str
+    value: str | None = None
+    part: str | None = None
+    until: Time | None = None
+    reason: str
+
+
 OrderEvents = (
     OrderCreated
     | OrderArmed

@@ -1,5 +1,6 @@
 """What a client may read back, and what a command answers."""
 
+from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -369,3 +370,35 @@ class SubscriptionsView(Message):
     """All streams that are subscribed: (channel, instrument, subscribers)."""
 
     streams: tuple[tuple[str, InstrumentId, int], ...]
+
+
+class SettingReceipt(Message):
+    """A setting has changed. Without a value it is again what the processes were started with."""
+
+    name: str
+    value: str | None
+    part: str | None
+    reason: str
+    until: Time | None
+
+
+class SettingView(Message):
+    """What may change while the platform runs, as it stands for all parts, or for one.
+
+    `source` tells where the value comes from: our default, PATRIOT_<NAME> when the processes started, or somebody who
+    has changed it since.
+    """
+
+    name: str
+    part: str | None = None
+    value: str
+    source: Literal["default", "environment", "changed"]
+    started: str
+    since: Time | None = None
+    until: Time | None = None
+    changed_by: str | None = None
+    reason: str | None = None
+
+
+class SettingPage(Message):
+    settings: tuple[SettingView, ...]

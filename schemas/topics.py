@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import schemas.settlement_events
 import schemas.strategy_events  # noqa: F401 - both enter their events
 from schemas.algorithm_events import AlgorithmEvent
-from schemas.events import EVENTS, OrderCancelRequested
+from schemas.events import EVENTS, OrderCancelRequested, SettingChanged
 from schemas.risk_events import (
     RiskAlertCleared,
     RiskAlertRaised,
@@ -109,7 +109,9 @@ ACCOUNT_EVENTS = Topic(
     ("account-commands", "order-lifecycle", "account-data", "settlement"),
     ("account-data", "portfolio-projection", "settlement", "strategies", "venue"),
 )
-USER_EVENTS = Topic("user.events", "user_id", 6, 90 * DAY_MS, _types("user."), ("auth", "user-commands"), ())
+USER_EVENTS = Topic(
+    "user.events", "user_id", 6, 90 * DAY_MS, (*_types("user."), SettingChanged.TYPE), ("auth", "user-commands"), ()
+)
 STRATEGY_EVENTS = Topic(
     "strategy.events",
     "user_id",

@@ -3,6 +3,8 @@
 Whoever registers has the role `user`; the other roles are given by an administrator. A deactivated user's level is
 halted in the same commit, so nothing new is sent from that instant. With role or status the user's tokens end, here at
 once, in other processes within a quarter of a second. A lost password is replaced by nobody but its user.
+
+Administrators of the installation's own tenant also change settings here, in all processes of it.
 """
 
 import secrets
@@ -10,6 +12,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from functions.user_commands import settings
 from patriot.domain.account import manage_user, user_view
 from patriot.domain.risk.level import Level, halt, level_id, resume
 from patriot.runtime.aggregates import LEVEL, USER
@@ -17,11 +20,13 @@ from patriot.runtime.decision import Change, Proposal, after
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import ProblemError, not_found
 from patriot.runtime.users import register as registered
+from patriot.runtime.users import require_installation
 from patriot.store.api import GuardChange, Row
-from schemas.commands import ChangeProfile, CreateUser, ManageUser, RegisterUser
+from schemas.commands import ChangeProfile, ChangeSetting, CreateUser, ManageUser, RegisterUser
 from schemas.events import (
     ComplianceStatusChanged,
     Event,
+    SettingChanged,
     UserDeactivated,
     UserPasswordReset,
     UserProfileChanged,
@@ -29,7 +34,7 @@ from schemas.events import (
     UserRegistered,
     UserRoleChanged,
 )
-from schemas.queries import OneTimePassword, UserView
+from schemas.queries import OneTimePassword, SettingReceipt, UserView
 from schemas.risk_events import LevelEvent, RiskHalted, RiskResumed
 
 DEACTIVATED = "the user is deactivated"
@@ -47,6 +52,7 @@ function = Function(
         ComplianceStatusChanged,
         RiskHalted,
         RiskResumed,
+        SettingChanged,
     ),
 )
 
@@ -166,6 +172,13 @@ async def change_profile(command: ChangeProfile, context: Context) -> UserView:
         return Proposal([change], user_view(user or loaded.state))
 
     return await context.decide(propose)
+
+
+@function.post("/settings", needs="broker:manage", idempotent=True)
+async def change_setting(command: ChangeSetting, context: Context) -> SettingReceipt:
+    """Change a setting of the running platform, or take a change back."""
+    require_installation(context, "broker:manage")
+    return await settings.change(command, context)
 
 
 app = function.app

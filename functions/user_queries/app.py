@@ -1,10 +1,12 @@
-"""Read users and their accounts. Rule: everybody sees themselves; nobody's secrets are ever shown."""
+"""Read users, their accounts, and settings. Rule: everybody sees themselves; nobody's secrets are ever shown."""
 
+from functions.user_queries import settings
 from patriot.domain.account import account_view_of, user_view
 from patriot.runtime.aggregates import USER
 from patriot.runtime.function import Context, Function
 from patriot.runtime.problem import not_found
-from schemas.queries import AccountPage, ManagedUserView, UserPage, UserView
+from patriot.runtime.users import require_installation
+from schemas.queries import AccountPage, EventPage, ManagedUserView, SettingPage, UserPage, UserView
 
 USERS_MAX = 10_000
 
@@ -45,6 +47,20 @@ async def accounts(context: Context) -> AccountPage:
     """The caller's exchange accounts."""
     rows = await context.find("user_accounts", {"user_id": context.user.user_id}, ["created_at"])
     return AccountPage(accounts=tuple(map(account_view_of, rows)))
+
+
+@function.get("/settings", needs="system:monitor")
+async def shown_settings(context: Context) -> SettingPage:
+    """The settings that may change while the platform runs: value, where it comes from, since when."""
+    require_installation(context, "system:monitor")
+    return await settings.shown(context)
+
+
+@function.get("/settings/changes", needs="system:monitor")
+async def setting_changes(context: Context) -> EventPage:
+    """Who has changed which setting, when and why, from the first change on."""
+    require_installation(context, "system:monitor")
+    return await settings.changes(context)
 
 
 app = function.app

@@ -17,6 +17,7 @@ from patriot.cli import (
     recordings,
     report,
     risk,
+    setting,
     simulate,
     strategy,
     trace,
@@ -41,6 +42,7 @@ watch.register(app)
 transfers.register(app)
 app.add_typer(users.app, name="user")
 app.command()(users.logout)
+app.add_typer(setting.app, name="setting")
 reconcile.register(app)
 app.add_typer(strategy.app, name="strategy")
 recordings.register(app)

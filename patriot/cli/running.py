@@ -7,7 +7,7 @@ stderr, and to a file in the data folder while the screen is shown.
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -36,7 +36,7 @@ from patriot.store.api import StoreError
 from patriot.store.migrate import MigrationRefused, MigrationsPending
 from patriot.store.place import EmbeddedError
 from patriot.telemetry.correlation import working_as
-from patriot.telemetry.logs import Format, configure_logs
+from patriot.telemetry.logs import Format, configure_logs, set_level
 
 LOG_FILE = "patriot.log"
 START_ERRORS = (
@@ -59,12 +59,12 @@ def up(state: State, given: Mapping[str, Any], seconds: float | None, *, plain: 
     settings = settings_of(state, given)
     on_screen = console.is_terminal and not plain and not state.as_json
     try:
-        with only_one(settings.data_dir), _logs(settings, on_screen=on_screen) as set_log_level:
+        with only_one(settings.data_dir), _logs(settings, on_screen=on_screen):
             require_free(settings.host, settings.port, "PATRIOT_PORT")
             if settings.execution == "wire" and not settings.venue_at:
                 require_free("127.0.0.1", settings.venue_port, "PATRIOT_VENUE_PORT")
             opened = _opened(settings, broker)
-            run = Run(settings, opened, set_log_level, as_json=state.as_json, on_screen=on_screen)
+            run = Run(settings, opened, as_json=state.as_json, on_screen=on_screen)
             asyncio.run(run.until_stopped(seconds))
     except START_ERRORS as error:
         fail(_reason(error), REFUSED, as_json=state.as_json)
@@ -115,14 +115,12 @@ class Run:
         self,
         settings: Settings,
         opened: contextlib.AbstractAsyncContextManager[Platform],
-        set_log_level: Callable[[str], None],
         *,
         as_json: bool,
         on_screen: bool,
     ) -> None:
         self._settings = settings
         self._opened = opened
-        self._set_log_level = set_log_level
         self._as_json = as_json
         self._on_screen = on_screen
         self._stop = asyncio.Event()
@@ -159,7 +157,7 @@ class Run:
                 )  # fmt: skip
                 async with _in_background(demo.first_order()):
                     await self._show(running, demo)
-                self._set_log_level("error")  # connections that end now are no news
+                set_level("error")  # connections that end now are no news
                 spinner.update("stopping")
                 spinner.start()
 
@@ -222,19 +220,14 @@ def _known(folder: Path) -> Session:
 
 
 @contextlib.contextmanager
-def _logs(settings: Settings, *, on_screen: bool) -> Iterator[Callable[[str], None]]:
-    """Sets up the logs; yields the way to change their level."""
+def _logs(settings: Settings, *, on_screen: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stream: TextIO = sys.stderr
         if on_screen:
             stream = stack.enter_context((settings.data_dir / LOG_FILE).open("a"))
         form: Format = "json" if on_screen else settings.log_format
-
-        def set_level(level: str) -> None:
-            configure_logs(level=level, form=form, stream=stream)
-
-        set_level(settings.log_level)
-        yield set_level
+        configure_logs(level=settings.log_level, form=form, stream=stream)
+        yield
 
 
 def _reason(error: Exception) -> str:

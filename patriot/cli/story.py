@@ -116,6 +116,13 @@ def _profile(data: Data) -> str:
     return f"profile changed: base currency {data['base_currency']}"
 
 
+def _setting(data: Data) -> str:
+    where = f" in {data['part']}" if data.get("part") else ""
+    until = f" until {data['until']}" if data.get("until") else ""
+    value = f"is {data['value']}" if data.get("value") is not None else "is what the processes were started with"
+    return f"{data['name']}{where} {value}{until}{_because(data)}"
+
+
 _STORIES: Mapping[str, Callable[[Data], str]] = {
     "order.created": _created,
     "order.armed": lambda data: f"armed with {number(data['quantity'])}: what it waited for was filled",
@@ -171,6 +178,7 @@ _STORIES: Mapping[str, Callable[[Data], str]] = {
     ),
     "user.password_changed": lambda _: "has a new password; signed out everywhere",
     "user.reactivated": lambda data: f"active again{_because(data)}",
+    "setting.changed": _setting,
     "compliance.status_changed": lambda data: f"compliance: {data['status']}{_because(data)}",
     "strategy.deployed": lambda data: f"{data['kind']} {data['name']!r} deployed on {', '.join(data['instruments'])}",
     "strategy.assigned": lambda data: f"trades on account {data['account_id'][:8]}",

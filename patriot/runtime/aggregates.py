@@ -1,6 +1,6 @@
 """The kinds of event streams and their folds. One line each."""
 
-from patriot.domain import account, algorithm, deployment, order, position, transfer
+from patriot.domain import account, algorithm, deployment, order, override, position, transfer
 from patriot.domain.risk import level
 from patriot.runtime.decision import Aggregate
 
@@ -12,3 +12,4 @@ USER: Aggregate[account.User] = Aggregate("user", account.fold_user)
 LEVEL: Aggregate[level.Level] = Aggregate("risk", level.fold)
 TRANSFER: Aggregate[transfer.Transfer] = Aggregate("transfer", transfer.fold)
 STRATEGY: Aggregate[deployment.Deployment] = Aggregate("strategy", deployment.fold)
+SETTING: Aggregate[override.Overrides] = Aggregate("setting", override.fold)

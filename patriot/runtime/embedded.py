@@ -24,6 +24,7 @@ from patriot.runtime.delivery import Verdict
 from patriot.runtime.direct import Direct
 from patriot.runtime.edge import Edge
 from patriot.runtime.function import PUBLIC_PREFIX, Feed, Function
+from patriot.runtime.live_settings import follow_settings
 from patriot.runtime.openapi import describe
 from patriot.runtime.ports import EtagMismatch, Random, Response, Runtime, StateEntry
 from patriot.runtime.reference import References
@@ -240,6 +241,7 @@ class Host:
     async def start(self) -> None:
         self.broker.start()
         await follow_sign_outs(self.runtime)
+        await follow_settings(self.runtime, [part.name for part in self.parts.all])
         start_schedules((schedule for part in self.parts.all for schedule in part.schedules), self.runtime)
         self._tasks = [
             asyncio.create_task(perform(self.runtime, duty), name=duty.name)

@@ -11,8 +11,9 @@ from patriot.domain.risk.level import Level, halt, level_id, resume, set_limits
 from patriot.runtime.aggregates import LEVEL
 from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Change, Proposal, after
-from patriot.runtime.problem import forbidden, not_found
+from patriot.runtime.problem import not_found
 from patriot.runtime.risk import PLATFORM, Risk
+from patriot.runtime.users import require_installation
 from patriot.store.api import GuardChange
 from schemas.risk_commands import Authority, SetLimits
 from schemas.risk_events import LevelEvent
@@ -58,8 +59,7 @@ async def managed(scope: str, context: RequestContext) -> Named:
 
 def platform(context: RequestContext) -> Named:
     """Binds every tenant, so an administrator of another tenant than the installation's own has no say."""
-    if context.tenant_id != context.runtime.settings.tenant_id:
-        raise forbidden("broker:manage of the installation's own tenant")
+    require_installation(context, "broker:manage")
     return Named(PLATFORM, "manager", None)
 
 

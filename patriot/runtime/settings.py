@@ -1,7 +1,12 @@
-"""Every setting, with its default and meaning, read once from `PATRIOT_*` environment variables or `.env`."""
+"""Every setting, with its default and meaning, read once from `PATRIOT_*` environment variables or `.env`.
 
+What is marked `Live` an administrator may change while the platform runs (see `live_settings.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -13,11 +18,23 @@ from patriot.runtime.sharding import Shard
 from patriot.store.replica import ReplicaPlace
 
 
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Marks a setting that may change while the platform runs; `by_part`: parts may differ in it.
+
+    Only what has no meaning for money: that would have to bind in the commit, as limits do.
+    """
+
+    by_part: bool = False
+
+
 class Settings(BaseSettings):
     """The defaults run the platform on one machine with nothing configured."""
 
     # an error that shows what it was given would show a password
-    model_config = SettingsConfigDict(env_prefix="PATRIOT_", env_file=".env", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PATRIOT_", env_file=".env", extra="ignore", hide_input_in_errors=True, validate_assignment=True
+    )
 
     data_dir: Path = Field(
         Path(".patriot"), description="where the embedded database, keys and the venue's journal lie"
@@ -40,10 +57,10 @@ class Settings(BaseSettings):
     execution: Literal["wire", "in_process"] = Field("wire", description="how paper orders reach the built-in venue")
     seed: int = Field(1, description="seed of the synthetic market")
     demo: bool = Field(True, description="create the demo user, paper account and strategy")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Live(by_part=True)] = "info"
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal")
     otlp_endpoint: str = Field("", description="a collector for traces: http://host:4318; empty = none")
-    trace_share: float = Field(1, ge=0, le=1, description="of the operations, how many are traced")
+    trace_share: Annotated[float, Live()] = Field(1, ge=0, le=1, description="of the operations, how many are traced")
     body_bytes_max: int = Field(64 * 1024, description="a larger request body is refused with 413")
     call_timeout_seconds: float = Field(0.5, description="calls between parts")
     instruments: tuple[str, ...] = Field(
@@ -71,6 +88,13 @@ class Settings(BaseSettings):
     chart_version: str = Field("", description="of the chart that starts this process, told by it; empty = no chart")
     jwt_issuer: str = "patriot"
     jwt_audience: str = "patriot-api"
+
+    def changed(self, values: Mapping[str, str]) -> "Settings":
+        """These settings, but for some. Raises ValidationError."""
+        copy = self.model_copy()
+        for name, value in values.items():
+            setattr(copy, name, value)
+        return copy
 
     @property
     def reports_from(self) -> ReplicaPlace | None:
@@ -109,6 +133,12 @@ class Settings(BaseSettings):
                 "percent-encoded: %23 for #, %2F for /, %40 for @"
             )
         return url
+
+
+LIVE: Mapping[str, Live] = {
+    name: mark for name, field in Settings.model_fields.items() for mark in field.metadata if isinstance(mark, Live)
+}
+"""What may change while the platform runs."""
 
 
 def _is_database_address(url: str) -> bool:

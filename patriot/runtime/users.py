@@ -10,7 +10,7 @@ from patriot.domain.account import User, user_view
 from patriot.runtime.aggregates import USER
 from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Change, Proposal
-from patriot.runtime.problem import ProblemError
+from patriot.runtime.problem import ProblemError, forbidden
 from patriot.store.api import Row
 from schemas.commands import CreateUser
 from schemas.events import UserRegistered
@@ -26,6 +26,12 @@ class Credentials(NamedTuple):
 
 def user_id_of(tenant_id: UUID, username: str) -> UUID:
     return uuid5(tenant_id, "user:" + username.lower())
+
+
+def require_installation(context: RequestContext, permission: str) -> None:
+    """Raises the 403 problem for who holds the permission in another tenant than the installation's own."""
+    if context.tenant_id != context.runtime.settings.tenant_id:
+        raise forbidden(f"{permission} of the installation's own tenant")
 
 
 async def register(context: RequestContext, wanted: CreateUser, telegram_id: int | None = None) -> UserView:

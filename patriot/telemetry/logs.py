@@ -47,6 +47,12 @@ def configure_logs(*, level: str = "info", form: Format = "auto", stream: TextIO
     _forward_libraries(level)
 
 
+def set_level(level: str) -> None:
+    """From now on this is the least level that is logged; all else stays as it was configured."""
+    structlog.configure(**structlog.get_config() | {"wrapper_class": structlog.make_filtering_bound_logger(level)})
+    logging.getLogger().setLevel(level.upper())
+
+
 def get_logger(service: str) -> FilteringBoundLogger:
     """The logger of a function or feed; `service` is its app id, "order-commands"."""
     logger: FilteringBoundLogger = structlog.get_logger(service=service)

@@ -60,6 +60,10 @@ class Spans:
         self._sampler, self._limits = ParentBasedTraceIdRatio(share), SpanLimits()
         self._of = cache(self._tracer)
 
+    def trace_share(self, share: float) -> None:
+        self._sampler = ParentBasedTraceIdRatio(share)
+        self._of.cache_clear()
+
     def is_inside(self) -> bool:
         return trace.get_current_span().is_recording()
 

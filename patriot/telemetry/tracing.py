@@ -41,6 +41,8 @@ class Tracer(Protocol):
 
     def parent(self) -> str: ...
 
+    def trace_share(self, share: float) -> None: ...
+
 
 class _Silent:
     def tell(self, **attributes: str | int) -> None:
@@ -74,6 +76,12 @@ def traced(work: Awaitable[Result], name: str, kind: Kind = "client") -> Awaitab
             return await work
 
     return run()
+
+
+def set_share(share: float) -> None:
+    """Trace this share of the operations that begin from now on."""
+    if tracer is not None:
+        tracer.trace_share(share)
 
 
 def traced_calls(adapter: Adapter, name: str) -> Adapter:

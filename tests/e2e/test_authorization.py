@@ -163,6 +163,7 @@ BODIES: dict[str, Any] = {
     },
     "/tenant-users": {"username": "mallory", "password": "correct horse battery", "role": "admin"},
     "/tenant-users/{user_id}": {"role": "admin"},
+    "/settings": {"name": "log_level", "value": "debug", "reason": "test"},
 }
 BODIES["/risk/checks"] = BODIES["/orders"]
 
@@ -291,7 +292,7 @@ async def test_foreigner_sees_and_moves_nothing(world: World, method: str, route
     mine = await streams(world)
     answer = await world.ask(method, world.path(route), world.body(route), world.token(who))
     names_an_id = "{" in route.path or route.path == "/risk/checks" or (method, route.path) == ("POST", "/orders")
-    if route.path.startswith("/risk/platform"):
+    if route.path.startswith(("/risk/platform", "/settings")):
         assert answer.status == 403
     elif names_an_id:
         assert answer.status == 404 or orjson.loads(answer.body) == {"events": []}, answer.body

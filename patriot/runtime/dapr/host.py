@@ -18,6 +18,7 @@ from patriot.runtime.dapr.sidecar import Sidecar
 from patriot.runtime.edge import Edge
 from patriot.runtime.embedded import LocalInvoker, LocalTicks, LoopScheduler, StoreLeases
 from patriot.runtime.function import Feed, Function
+from patriot.runtime.live_settings import follow_settings
 from patriot.runtime.ports import Invoker, Random, Response, Runtime
 from patriot.runtime.reference import References
 from patriot.runtime.schedules import start_schedules
@@ -98,6 +99,7 @@ class DaprHost:
         """Begin to publish and run the feeds' tasks; the sidecar must be ready."""
         self.publisher.start()
         await follow_sign_outs(self.runtime)
+        await follow_settings(self.runtime, [part.name for part in self.parts])
         start_schedules((schedule for part in self.parts for schedule in part.schedules), self.runtime)
         shard = self.runtime.shard
         self._tasks = [

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patriot.telemetry.correlation import correlated, working_as
-from patriot.telemetry.logs import FIELDS, Format, _Forward, configure_logs, get_logger
+from patriot.telemetry.logs import FIELDS, Format, _Forward, configure_logs, get_logger, set_level
 from patriot.telemetry.redaction import REDACTED
 
 ID = "req_1763690171123_9f86d081"
@@ -194,3 +194,22 @@ def test_text_that_is_no_unicode_is_written_all_the_same() -> None:
     get_logger("fuzz").info("a\ud800b", x="\udfff", y={"\ud800": 2**70})
     (line,) = lines(stream)
     assert (line["message"], line["context"]) == ("a?b", {"x": "?", "y": {"?": str(2**70)}})
+
+
+def test_level_changes_for_loggers_that_were_made_before_and_for_libraries() -> None:
+    stream, ours, theirs = configured(), structlog.get_logger(), logging.getLogger("ccxt.somewhere")
+
+    def told() -> list[str]:
+        for logger in (ours, theirs):
+            logger.debug("in detail")
+            logger.warning("in any case")
+        found = [line["message"] for line in lines(stream)]
+        stream.seek(0)
+        stream.truncate()
+        return found
+
+    assert told() == ["in any case"] * 2
+    set_level("debug")
+    assert told() == ["in detail", "in any case"] * 2
+    set_level("error")
+    assert told() == []
