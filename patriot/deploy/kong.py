@@ -105,7 +105,8 @@ def _services(part: Function) -> Iterator[Document]:
 
 
 def _route(part: Function, route: SecuredRoute) -> Document:
-    plugins = [] if route.needs is None else [_jwt()]
+    # an open route's token is proved by nobody: counted by its name, a stranger would be new with every request
+    plugins = [_rate_limiting(POLICY.users, by_address=True)] if route.needs is None else [_jwt()]
     if _names_instrument(route):
         plugins.append(_to_shard(part, route))
     if _is_write(route) and route.path.startswith(ORDER_PATHS):
@@ -257,14 +258,15 @@ def _to_shard(part: Function, route: SecuredRoute) -> Document:
     return {"name": "post-function", "config": {"access": [code]}}
 
 
-def _rate_limiting(limit: RateLimit) -> Document:
+def _rate_limiting(limit: RateLimit, *, by_address: bool = False) -> Document:
+    """Kong counts by address, too, where the header is absent."""
+    by = {"limit_by": "ip"} if by_address else {"limit_by": "header", "header_name": POLICY.user_header}
     return {
         "name": "rate-limiting",
         "config": {
             "minute": limit.per_minute,
             "hour": limit.per_hour,
-            "limit_by": "header",  # Kong counts by address where the header is absent
-            "header_name": POLICY.user_header,
+            **by,
             "policy": "redis",
             "fault_tolerant": True,
             "hide_client_headers": False,

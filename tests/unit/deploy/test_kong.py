@@ -100,6 +100,28 @@ STRUCTURE = {
     },
 }
 
+_PHASES = {"certificate", "rewrite", "access", "header_filter", "body_filter", "log"}
+SETTINGS = {
+    "pre-function": _PHASES,
+    "post-function": _PHASES,
+    "cors": {"origins", "methods", "headers", "exposed_headers", "credentials", "max_age", "preflight_continue"},
+    "jwt": {
+        "key_claim_name", "claims_to_verify", "maximum_expiration", "secret_is_base64", "header_names",
+        "uri_param_names", "cookie_names", "run_on_preflight", "anonymous", "realm",
+    },
+    "prometheus": {
+        "per_consumer", "status_code_metrics", "latency_metrics", "bandwidth_metrics", "upstream_health_metrics",
+    },
+    "rate-limiting": {
+        "second", "minute", "hour", "day", "limit_by", "header_name", "path", "policy", "fault_tolerant", "redis",
+        "hide_client_headers", "error_code", "error_message", "sync_rate",
+    },
+    "request-size-limiting": {"allowed_payload_size", "size_unit", "require_content_length"},
+    "request-transformer": {"http_method", "remove", "rename", "replace", "add", "append"},
+    "response-transformer": {"remove", "rename", "replace", "add", "append"},
+}  # fmt: skip
+"""What each plugin of Kong 3.9 may be told."""
+
 
 def plugin(owner: Any, name: str) -> Any:
     return next((entry["config"] for entry in owner.get("plugins", ()) if entry["name"] == name), None)
@@ -127,6 +149,17 @@ def test_configuration_has_the_form_that_kong_reads():
     assert len(names) == len(set(names))
     upstreams = {upstream["name"] for upstream in KONG["upstreams"]}
     assert {service["host"] for service in KONG["services"]} == upstreams - {"market-data-1"}, "a shard's is chosen"
+
+
+@pytest.mark.requirement("P5")
+def test_plugins_have_only_settings_that_kong_knows():
+    """Kong itself refuses the whole file for one unknown word."""
+    everywhere = [*KONG["plugins"], *(one for _, route in ROUTES for one in route.get("plugins", ()))]
+    assert {one["name"] for one in everywhere} <= SETTINGS.keys()
+    assert not [(one["name"], name) for one in everywhere for name in one["config"].keys() - SETTINGS[one["name"]]]
+    health = [check for one in KONG["upstreams"] for check in one["healthchecks"].values()]
+    known = {"type", "http_path", "timeout", "healthy", "unhealthy", "concurrency"}
+    assert not [check for check in health if check.keys() - known]
 
 
 @pytest.mark.requirement("P5", "P14")
@@ -171,6 +204,17 @@ def test_limits_count_a_user_by_the_token_and_survive_a_lost_redis():
     assert (limit["limit_by"], limit["header_name"]) == ("header", "X-User-Id")
     assert limit["fault_tolerant"]
     assert not limit["hide_client_headers"]
+
+
+@pytest.mark.requirement("P5", "P14")
+@pytest.mark.parametrize(("part", "route"), PUBLIC, ids=lambda value: getattr(value, "path", None) or value.name)
+def test_name_that_nobody_has_proved_is_not_counted(part: Any, route: SecuredRoute):
+    """On an open route Kong proves no token; with a new name each time there would be no limit on log-ins."""
+    for method in route.methods or ():
+        [(_, found)] = routes_for(method, example(route))
+        limit = plugin(found, "rate-limiting") or plugin(KONG, "rate-limiting")
+        assert limit["limit_by"] == ("ip" if plugin(found, "jwt") is None else "header")
+        assert limit["policy"] == "redis"
 
 
 @pytest.mark.requirement("P5")
