@@ -8,6 +8,7 @@ import asyncio
 import os
 import shutil
 import signal
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ class Process:
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self.starts = 0
+        self.ready_at = float("-inf")  # by the monotonic clock; of its newest start
 
     @property
     def pid(self) -> int | None:
@@ -116,6 +118,7 @@ class Process:
             if self._child.returncode is not None:
                 raise NotReady(f"{self.program.name} ended with {self._child.returncode}:\n{self.log_end()}")
             if self.program.ready is None or await self.program.ready():
+                self.ready_at = time.monotonic()
                 return
             await asyncio.sleep(POLL_SECONDS)
         raise NotReady(f"{self.program.name} does not answer:\n{self.log_end()}")
