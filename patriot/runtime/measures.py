@@ -3,24 +3,34 @@
 A stage of an order's way lasts from its event before to the one that ends it: "route", "send", "answer" (of the venue).
 "total" is from creation to the venue's answer, of orders that the platform did not hold back. Once it has answered, an
 order lasts as long as the market likes.
+
+At the level debug each event is logged with all that it says.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import orjson
+import structlog
+
 from patriot.domain.order import Order
 from patriot.runtime.decision import After
 from patriot.store.api import RecordedEvent
+from patriot.telemetry.logs import debugging
 from patriot.telemetry.metrics import metrics
 
 UNANSWERED: Final = frozenset({"submitted", "unknown"})
 VENUE_REJECTED = "venue_rejected"
+
+log = structlog.get_logger()
 
 
 def measure(service: str, states: Sequence[After], recorded: Sequence[RecordedEvent]) -> None:
     """Count what a commit made durable."""
     for event in recorded:
         metrics.events(event.type).inc()
+        if debugging():
+            log.debug(event.type, id=event.id, data=orjson.loads(event.data))
     for loaded, _, state in states:
         if isinstance(state, Order) and isinstance(loaded.state, Order):
             _order(service, loaded.state, state)

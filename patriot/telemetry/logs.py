@@ -53,6 +53,11 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel(level.upper())
 
 
+def debugging() -> bool:
+    """Whether lines of the level debug are logged: where every order passes, others should not even be made."""
+    return logging.root.level <= logging.DEBUG
+
+
 def get_logger(service: str) -> FilteringBoundLogger:
     """The logger of a function or feed; `service` is its app id, "order-commands"."""
     logger: FilteringBoundLogger = structlog.get_logger(service=service)

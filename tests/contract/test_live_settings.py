@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 import orjson
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from functions.user_commands.app import function as commands
 from functions.user_queries.app import function as queries
@@ -148,6 +149,15 @@ async def test_change_reaches_the_other_processes_on_a_database(database: str):
         assert [(one["actor"], one["data"]["reason"]) for one in changes] == [(ADMIN.actor, "incident 7")]
     for store in stores:
         await store.close()
+
+
+async def test_debug_tells_every_event_with_all_that_it_says():
+    async with platform("embedded", MemoryStore()) as one:
+        with capture_logs() as lines:
+            await one.change(value="debug")
+            await one.change(value="info")
+    [told] = [line for line in lines if line["log_level"] == "debug"]
+    assert (told["event"], told["data"]["value"], told["data"]["reason"]) == ("setting.changed", "info", "incident 7")
 
 
 async def test_share_of_traces_changes_for_what_begins_from_then_on():
