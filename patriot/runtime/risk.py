@@ -21,6 +21,7 @@ from patriot.domain.quotas import OPEN_ORDERS
 from patriot.domain.risk.context import Approved, Denied, ReferencePrice, RiskContext, Rule
 from patriot.domain.risk.evaluate import discovered, evaluate
 from patriot.domain.risk.limits import Limits, merged
+from patriot.domain.risk.rules.kill_switch import HELD
 from patriot.runtime.aggregates import POSITION
 from patriot.runtime.context import RequestContext
 from patriot.runtime.decision import Proposal
@@ -196,7 +197,7 @@ def scopes_of(user_id: UUID, account_id: UUID, strategy_id: str | None) -> list[
 
 def hold_of(account_id: UUID, strategy_id: str) -> str:
     """The kill switch of a strategy or an algorithm above its own orders, on while it is paused. Nobody else's."""
-    return f"held:{strategy_id}@{account_id}"
+    return f"{HELD}{strategy_id}@{account_id}"
 
 
 def binding_of(states: Mapping[str, GuardState]) -> Binding:

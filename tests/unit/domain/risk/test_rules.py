@@ -156,6 +156,8 @@ PASSES: list[tuple[str, RiskContext]] = [
 
 FAILS: list[tuple[str, RiskContext, str, str]] = [
     ("kill_switch", context(halted=("platform",)), "account_id", "halted: platform"),
+    ("kill_switch", context(halted=("held:trend@1",)), "strategy_id", "paused or stopped on this account"),
+    ("kill_switch", context(halted=("tenant", "held:trend@1")), "account_id", "halted: tenant, held:trend@1"),
     ("instrument_known_and_trading", context(instrument=None), "instrument", "not known"),
     ("instrument_known_and_trading", context(instrument=instrument(trading=False)), "instrument", "not trading"),
     ("stale_price", context(price=None), "instrument", "there is no price"),
