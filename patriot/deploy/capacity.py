@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from math import ceil
 from typing import NamedTuple
 
+from patriot.deploy.queues import SESSION_SECONDS, USE_MAX, WAIT_SECONDS_MAX, Load, size
+
 USE = 0.5
 """Share of a core that is planned for: the rest is for bursts, collections and the loss of one replica."""
 
@@ -29,12 +31,17 @@ WORK = (
     Work("quotes, 30 %", "market host", MARKET * 3 // 10, 949_000, "market_data: quotes"),
     Work("trades, 30 %", "market host", MARKET * 3 // 10, 796_000, "market_data: trades"),
     Work("orders acknowledged", "order-commands", ORDERS, 805, "orders: acknowledgement burst, busy machine"),
-    Work("orders to their end", "the order path", ORDERS, 50, "orders: sustained 100/s on two busy cores, all parts"),
+    Work("orders to their end", "the order path", ORDERS, 160, "orders: sustained 320/s on two busy cores, all parts"),
+    Work("deliveries", "sidecars of the order path", EVENTS, 1_290, "brokers: Kafka, 2,588/s on two busy cores"),
     Work("durable events", "PostgreSQL", EVENTS, 6_500, "event_store: 13,072/s on two busy cores"),
     Work("client sockets", "stream", SOCKETS, 4_000, "an assumption: not measured"),
 )
-PARTITIONS = (("market.data.*", MARKET, 10_000), ("order.events, order.status", EVENTS, 500))
-"""Topics, messages a second, and what one consumer of one partition should keep up with: an assumption."""
+FACTORS = (1, 3, 10, 100)
+BASE_EVENTS, BASE_MARKET, BASE_USERS = EVENTS // 10, MARKET // 10, 1_000
+EVENT_SECONDS = 0.002
+"""One delivery to a consumer and its commit: 1,000 deliveries a second of one partition, and a lone writer's commit."""
+MARKET_PER_PARTITION = 10_000
+"""An assumption: not measured."""
 
 
 HEAD = f"""\
@@ -47,11 +54,37 @@ needs less. A core is planned at {USE:.0%}.
 | load | part | per second | one core does | cores | measured by |
 | --- | --- | --- | --- | --- | --- |
 """
+WAIT_MS_MAX = WAIT_SECONDS_MAX * 1000
+COLUMNS = (
+    "load",
+    "order events/s",
+    "partitions",
+    "busiest in use",
+    "p99 wait, ms",
+    "killed: in time after, s",
+    "cores of the order path",
+    "market messages/s",
+    "market partitions",
+    "market shards",
+)
+GROWTH = f"""
+## Growth, by simulation
+
+Each partition of the order topics is a queue with one server (`patriot/deploy/queues.py`) that needs
+{EVENT_SECONDS * 1000:g} ms for an event: about 1 ms of delivery (of one partition 1,000 to 1,400 a second were
+measured, to a handler that does nothing) and a commit. Users come at random, are as unlike as a power law makes them,
+and obey the gateway's limit on orders. Partitions: the fewest of which the busiest is in use for at most
+{USE_MAX:.0%} and one event in a hundred waits longer than {WAIT_MS_MAX:.0f} ms. A killed consumer keeps its
+partitions for {SESSION_SECONDS:.0f} s; one that stops in order, for none.
+
+| {" | ".join(COLUMNS)} |
+|{" --- |" * len(COLUMNS)}
+"""
 TAIL = """
-A consumer has no more working replicas than its topic has partitions: the six of the order topics carry six replicas,
-so raise them first. PostgreSQL writes on one primary; its cores above are the writers' and the server's together. The
-order path is the first to need machines: its cost per order is the figure to bring down. What one partition carries
-is not measured: one event is one request from the sidecar.
+The order path's cores are those of its parts, their sidecars and order-commands. A consumer has no more working
+replicas than its topic has partitions, so raise them first: `patriot topics` makes the six of the table, more are
+yours to add. PostgreSQL writes on one primary; its cores above are the writers' and the server's together, and 100×
+is beyond it (see [operations.md](operations.md#scale)). The order path is the first to need machines.
 """
 
 
@@ -74,7 +107,18 @@ def _lines() -> Iterator[str]:
     yield f"| market host | {ceil(market)} shards of symbols, one core each |\n"
     yield f"| order path, all parts | {ceil(path)} cores; a replica uses one |\n"
     yield f"| stream | {ceil(cores(WORK[-1]))} |\n"
-    yield "\n| topics | messages a second | partitions |\n| --- | --- | --- |\n"
-    for topics, per_second, per_partition in PARTITIONS:
-        yield f"| {topics} | {per_second:,} | {ceil(per_second / per_partition)} |\n"
+    yield GROWTH
+    yield from map(_growth, FACTORS)
     yield TAIL
+
+
+def _growth(factor: int) -> str:
+    """One row, from a simulation of the order topics' partitions."""
+    events = BASE_EVENTS * factor
+    found = size(Load(events, BASE_USERS * factor, EVENTS_PER_ORDER, EVENT_SECONDS))
+    path = sum(cores(work) for work in WORK if "order" in work.part) * events / EVENTS
+    market = sum(cores(work) for work in WORK if work.part == "market host") * events / EVENTS
+    cells = [f"{factor}×", f"{events:,}", str(found.partitions), f"{found.use:.0%}", f"{found.wait_seconds * 1000:.0f}"]
+    cells += [f"{found.recovery_seconds:.0f}", f"{path:.0f}", f"{BASE_MARKET * factor:,}"]
+    cells += [str(ceil(BASE_MARKET * factor / MARKET_PER_PARTITION)), str(ceil(market))]
+    return "| " + " | ".join(cells) + " |\n"

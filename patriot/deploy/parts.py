@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from patriot.runtime.dapr.door import merged
 from patriot.runtime.function import Feed, Function
+from patriot.runtime.settings import Settings
 
 Class = Literal["order-path", "subscriber", "request"]
 Document = dict[str, Any]
@@ -77,10 +78,11 @@ def class_of(function: Function) -> Class:
 
 
 def documents(functions: Sequence[Function], feeds: Sequence[Feed]) -> Document:
-    """What the chart iterates over: {functions: [...], hosts: [...]}."""
+    """What the chart iterates over: {functions: [...], hosts: [...]}, and the settings that there are."""
     return {
         "functions": [_function(function) for function in functions],
         "hosts": [_host(host, feeds) for host in hosts_of(feeds)],
+        "settings": sorted(Settings.model_fields),
     }
 
 

@@ -9,7 +9,7 @@ import yaml
 KNATIVE, DAPR = "knative-serving", "dapr-system"
 WEBHOOK = 18443
 NETWORKING = ("certificate", "domain-claim", "ingress", "serverlessservice")
-OPERATOR = ("servicemonitors", "podmonitors", "prometheusrules")
+OPERATOR = ("servicemonitors", "podmonitors", "prometheusrules", "alertmanagerconfigs")
 STAGES = (
     "node/fast/node-initialize",
     "node/heartbeat-with-lease/node-heartbeat-with-lease",

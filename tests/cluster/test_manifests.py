@@ -53,7 +53,8 @@ def test_manifests_have_no_unknown_field(render: Render, kubeconform: Callable[[
     assert kubeconform(render(environment)) == ""
     assert kubeconform(render(environment, "active=false", "blueGreen.active=green", "functions.spread=true")) == ""
     restore = ("restore.enabled=true", "restore.dataClaim=fresh", "restore.to=2026-03-01T12:00:00Z")
-    assert kubeconform(render(environment, *restore, "backup.enabled=true", "feeds.replicas=3")) == ""
+    more = ("monitoring.enabled=true", "monitoring.pager.secret=pager", "gateway.serviceType=LoadBalancer")
+    assert kubeconform(render(environment, *restore, *more, "backup.enabled=true", "feeds.replicas=3")) == ""
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,45 @@ def templates(manifests: str) -> dict[str, Any]:
     return {
         f"{one['kind']} {one['metadata']['name']}": one["spec"]["template"] for one in found if one["kind"] != "Job"
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ("functions.overrides.order-command.most=20", "order-commands"),
+        ("feeds.overrides.markets.replicas=3", "market"),
+        ("settings.marekt=live", "market"),
+    ],
+)
+def test_name_that_does_not_exist_is_refused_and_those_that_do_are_told(render: Render, given: str, known: str):
+    """Left out without a word it would look as if it were done."""
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        render("production", given)
+    name = given.rpartition("=")[0].removesuffix(".most").removesuffix(".replicas")
+    assert f"{name}: there is none of this name; there are: " in refused.value.stderr
+    assert known in refused.value.stderr
+
+
+@pytest.mark.requirement("P16")
+def test_what_is_critical_goes_to_the_pager(render: Render):
+    found = documents(render("production", "monitoring.pager.secret=pager-duty"))
+    [config] = [one["spec"] for one in found if one["kind"] == "AlertmanagerConfig"]
+    [route] = config["route"]["routes"]
+    [pager] = [one for one in config["receivers"] if one["name"] == route["receiver"]]
+    assert route["matchers"] == [{"name": "severity", "value": "critical", "matchType": "="}]
+    assert pager["pagerdutyConfigs"][0]["routingKey"] == {"name": "pager-duty", "key": "routing-key"}
+    [rules] = [one["spec"] for one in found if one["kind"] == "PrometheusRule"]
+    labels = [rule["labels"] for group in rules["groups"] for rule in group["rules"]]
+    assert {one["severity"] for one in labels} == {"critical", "warning"}
+    assert {one["namespace"] for one in labels} == {"patriot"}, "the operator's Alertmanager routes by it"
+    assert "AlertmanagerConfig" not in {one["kind"] for one in documents(render("production"))}
+
+
+@pytest.mark.requirement("P19", "B13")
+@pytest.mark.parametrize(("environment", "direct"), [("dev", set()), ("production", {"market-0"})])
+def test_market_data_goes_past_the_sidecar(render: Render, environment: str, direct: set[str]):
+    told = {name: environment_of(one) for name, one in containers(render(environment))}
+    assert {name for name, one in told.items() if "PATRIOT_KAFKA" in one} == direct
 
 
 @pytest.mark.requirement("P4")

@@ -17,6 +17,26 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .Files.Get "files/parts.yaml" }}
 {{- end }}
 
+{{- /* A misspelt name would be left out without a word: every part has its default. */ -}}
+{{- define "patriot.refuseUnknown" -}}
+{{- $parts := include "patriot.parts" . | fromYaml -}}
+{{- $functions := list -}}{{- range $parts.functions }}{{ $functions = append $functions .name }}{{ end -}}
+{{- $hosts := list "stream" -}}{{- range $parts.hosts }}{{ $hosts = append $hosts .name }}{{ end -}}
+{{- include "patriot.refuseOthers" (list "functions.overrides" .Values.functions.overrides $functions) -}}
+{{- include "patriot.refuseOthers" (list "feeds.overrides" .Values.feeds.overrides $hosts) -}}
+{{- include "patriot.refuseOthers" (list "feeds.autoscale" .Values.feeds.autoscale $hosts) -}}
+{{- include "patriot.refuseOthers" (list "settings" .Values.settings $parts.settings) -}}
+{{- end }}
+
+{{- /* Takes list where, what was given, which names there are. */ -}}
+{{- define "patriot.refuseOthers" -}}
+{{- range $name, $_ := index . 1 -}}
+{{- if not (has $name (index $ 2)) -}}
+{{- fail (printf "%s.%s: there is none of this name; there are: %s" (index $ 0) $name (index $ 2 | join ", ")) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{- /* Group 0 reads the mounted secrets; it owns nothing else. */ -}}
 {{- define "patriot.containerSecurity" -}}
 runAsNonRoot: true

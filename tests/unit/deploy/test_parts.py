@@ -62,6 +62,10 @@ def test_subscriptions_are_those_that_the_part_tells_dapr():
         assert (ruled, in_bulk) == expected
 
 
+def test_settings_are_those_of_the_platform():
+    assert {"market", "log_level", "pool_app"} <= set(PARTS["settings"])
+
+
 @pytest.mark.requirement("B14")
 def test_ranges_are_those_of_the_roles():
     asked = {"fix": (2, 4), "liquidity": (3, 5), "b-book": (3, 8), "stream": (5, 15), "order-routing": (3, 5)}
