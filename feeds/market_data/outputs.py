@@ -82,6 +82,7 @@ class Outputs:
                 self._hub.define(instrument)
 
     async def _tell_prices(self, due: Due, now: datetime) -> None:
+        self._measure_told(due, now)
         bodies = {price.instrument.id: encode_price(price) for price in due.prices}
         for identifier, body in bodies.items():
             await self._runtime.state.set(price_key(identifier), body, seconds=PRICE_SECONDS)
@@ -135,6 +136,15 @@ class Outputs:
     def _warn(self, due: Due) -> None:
         for identifier in due.became_stale:
             log.warning("market data stale", instrument=identifier, seconds=self._runtime.settings.staleness_seconds)
+
+    def _measure_told(self, due: Due, now: datetime) -> None:
+        for kind, told in (("prices", due.prices), ("books", due.books)):
+            for one in told:
+                metrics.market_data_told(one.instrument.venue, kind).inc()
+        for instrument, trades in due.trades:
+            metrics.market_data_told(instrument.venue, "trades").inc(len(trades))
+            seconds = (now - moment(trades[-1].time_ms)).total_seconds()
+            metrics.market_data_delivery(instrument.venue).observe(max(0.0, seconds))  # the venue's clock may be ahead
 
     def _measure(self, monotonic: float) -> None:
         silences: dict[str, float] = {}

@@ -23,6 +23,7 @@ from patriot.runtime.risk import Risk, scopes_of
 from patriot.runtime.standing import Standings, keep_marks, marked, marks_of, measured
 from patriot.runtime.value_at_risk import History, history
 from patriot.store.api import GuardChange, Query
+from patriot.telemetry.metrics import metrics
 from schemas.commands import ClosePositions
 from schemas.reports import RiskMetrics
 from schemas.risk_commands import Authority, SetLimits, Threshold
@@ -43,6 +44,7 @@ async def watch(context: RequestContext) -> None:
     rows = await context.runtime.store.find(Query("user_accounts", None, {"is_active": True}, ["id"], ACCOUNTS_MAX))
     market = await Standings.of(context.runtime).market(context)
     standings = [(row, await _measured(row, market, context)) for row in rows]
+    _measure([standing for _, standing in standings if standing], market.currency, context.service)
     assets = {asset for _, standing in standings if standing for asset in standing.exposure}
     past = await history(context, sorted(assets), market)
     for row, standing in standings:
@@ -51,6 +53,20 @@ async def watch(context: RequestContext) -> None:
                 await _judge(row, standing, past, _acting_for(row, context))
             except Exception:
                 log.exception("account not judged", account_id=str(row["id"]))
+
+
+def _measure(standings: Sequence[Standing], currency: str, service: str) -> None:
+    """What the platform's accounts are worth together."""
+    sums = {
+        "equity": sum(one.equity for one in standings),
+        "exposure": sum(one.gross_exposure for one in standings),
+        "margin": sum(one.margin for one in standings),
+        "day_result": sum(one.equity - one.day_equity for one in standings),
+    }
+    for measure, value in sums.items():
+        metrics.accounts_worth(measure, currency).set(float(value))
+    held = sum(bool(value) for one in standings for value in one.exposure.values())
+    metrics.open_exposures(service).set(held)
 
 
 def _acting_for(account: Account, context: RequestContext) -> RequestContext:

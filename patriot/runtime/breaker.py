@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from patriot.runtime.ports import Invoker, Response
+from patriot.telemetry.metrics import metrics
 
 FAILURES_MAX = 5
 OPEN_SECONDS = 1.0
@@ -59,10 +60,15 @@ class BreakingInvoker:
         try:
             answer = await self._invoker.invoke(app_id, method, path, body, headers=headers)
         except Exception:
-            circuit.failed(self._monotonic())
+            self._failed(app_id, circuit)
             raise
         if answer.status in NO_ANSWER:
-            circuit.failed(self._monotonic())
-        else:
+            self._failed(app_id, circuit)
+        elif circuit.failures:
             circuit.succeeded()
+            metrics.circuit_open(app_id).set(0)
         return answer
+
+    def _failed(self, app_id: str, circuit: Circuit) -> None:
+        circuit.failed(self._monotonic())
+        metrics.circuit_open(app_id).set(circuit.failures >= FAILURES_MAX)

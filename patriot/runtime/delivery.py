@@ -19,6 +19,7 @@ from patriot.runtime.cloudevent import receive as read_request
 from patriot.runtime.context import RequestContext
 from patriot.runtime.messages import decoded
 from patriot.store.api import AlreadyProcessed
+from patriot.telemetry.metrics import metrics
 from patriot.telemetry.tracing import span
 from patriot.telemetry.work import finished
 from schemas.topics import LESSENS_RISK, Topic
@@ -57,6 +58,7 @@ def receiver(subscription: Subscription) -> Receiver:
     """Hand the event to the subscription's handler, and judge how that ended."""
     handler = subscription.handler
     name, first = f"handle {subscription.type}", subscription.type in LESSENS_RISK
+    topic = subscription.topic.name
 
     async def judged(event: CloudEvent, context: RequestContext) -> Verdict:
         try:
@@ -67,10 +69,10 @@ def receiver(subscription: Subscription) -> Receiver:
         except AlreadyProcessed:
             return "SUCCESS"
         except (InvalidCloudEvent, MalformedEvent, ValidationError, DomainError, ValueError) as error:
-            log.warning("poison message", topic=subscription.topic.name, type=subscription.type, reason=str(error))
+            log.warning("poison message", topic=topic, type=subscription.type, reason=str(error))
             return "DROP"
         except Exception as error:  # noqa: BLE001 - everything else may pass: the broker delivers again
-            log.warning("delivery failed", topic=subscription.topic.name, type=subscription.type, reason=repr(error))
+            log.warning("delivery failed", topic=topic, type=subscription.type, reason=repr(error))
             return "RETRY"
         return "SUCCESS"
 
@@ -81,6 +83,7 @@ def receiver(subscription: Subscription) -> Receiver:
             verdict = await judged(event, context)
             if verdict != "SUCCESS":
                 current.fail(verdict)
+        metrics.deliveries(context.service, topic, verdict).inc()
         finished(name, monotonic() - started, verdict=verdict)
         return verdict
 

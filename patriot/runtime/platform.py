@@ -54,7 +54,7 @@ async def platform(settings: Settings) -> AsyncIterator[Platform]:
     ):
         host = make_host(settings, store)
         host.runtime.spawn(open_venues(host.runtime), "open venues")
-        async with serving(host.public, listen(settings.host, settings.port)) as url, _metrics(settings):
+        async with serving(host.public, listen(settings.host, settings.port)) as url, metrics_served(settings):
             await host.start()
             try:
                 with short_collections():
@@ -64,7 +64,7 @@ async def platform(settings: Settings) -> AsyncIterator[Platform]:
 
 
 @asynccontextmanager
-async def _metrics(settings: Settings) -> AsyncIterator[None]:
+async def metrics_served(settings: Settings) -> AsyncIterator[None]:
     """What Prometheus asks for, on a port of its own: the public one does not show it."""
     if not settings.metrics_port:
         yield

@@ -77,6 +77,18 @@ class Metrics:
         self._dead_letters_waiting = self._gauge(
             "dead_letters_waiting", "Dead letters that nobody has replayed", "service"
         )
+        self._deliveries = self._counter(
+            "deliveries_total", "Messages handled, by how that ended", "service", "topic", "verdict"
+        )
+        self._circuit = self._gauge("circuit_open", "1 while a part that does not answer is left alone", "part")
+        self._market_data_seconds = self._histogram(
+            "market_data_delivery_seconds", "From a trade at the venue to its publication", "venue"
+        )
+        self._market_data_told = self._counter(
+            "market_data_told_total", "Prices, books, trades published", "venue", "kind"
+        )
+        self._accounts_worth = self._gauge("accounts_worth", "Of all accounts together", "measure", "currency")
+        self._open_exposures = self._gauge("open_exposures", "Assets that accounts are long or short of", "service")
         self._events = self._counter("events_total", "Events that became durable", "type")
         self._traded = self._counter("traded_value_total", "Price times quantity of all fills", "venue", "currency")
         self._budget = self._gauge("venue_budget_left", "Request weight that may be used at once", "budget")
@@ -139,6 +151,28 @@ class Metrics:
 
     def dead_letters_waiting(self, service: str) -> Gauge:
         return self._bound(self._dead_letters_waiting, service)
+
+    def deliveries(self, service: str, topic: str, verdict: str) -> Counter:
+        """`verdict` is SUCCESS, RETRY or DROP."""
+        return self._bound(self._deliveries, service, topic, verdict)
+
+    def circuit_open(self, part: str) -> Gauge:
+        """`part` is who is called."""
+        return self._bound(self._circuit, part)
+
+    def market_data_delivery(self, venue: str) -> Histogram:
+        return self._bound(self._market_data_seconds, venue)
+
+    def market_data_told(self, venue: str, kind: str) -> Counter:
+        """`kind` is "prices", "books" or "trades"."""
+        return self._bound(self._market_data_told, venue, kind)
+
+    def accounts_worth(self, measure: str, currency: str) -> Gauge:
+        """`measure` is "equity", "exposure", "margin" or "day_result"."""
+        return self._bound(self._accounts_worth, measure, currency)
+
+    def open_exposures(self, service: str) -> Gauge:
+        return self._bound(self._open_exposures, service)
 
     def events(self, kind: str) -> Counter:
         """`kind` is an event type: "order.created"."""

@@ -96,14 +96,6 @@ without_disk = pytest.mark.parametrize("open_host", ["embedded"], indirect=True)
 """What only a broker within the process promises: brokers with a disk may reorder, and have the outbox's job."""
 
 
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
-def store(request: pytest.FixtureRequest) -> Store:
-    if request.param == "memory":
-        return MemoryStore()
-    made: Store = request.getfixturevalue("postgres_store")
-    return made
-
-
 @dataclass
 class Probe:
     """A subscriber that remembers what it got, and answers as `react` says."""

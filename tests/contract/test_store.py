@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID, uuid5
@@ -36,7 +35,6 @@ from patriot.store.api import (
     Ticket,
     VersionConflict,
 )
-from patriot.store.memory import MemoryStore
 from tests.store_samples import (
     ACCOUNT,
     NOW,
@@ -56,14 +54,6 @@ from tests.store_samples import (
 )
 
 AFTERWARDS = NOW + timedelta(seconds=1)
-
-
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
-def store(request: pytest.FixtureRequest) -> Store:
-    if request.param == "memory":
-        return MemoryStore()
-    made: Store = request.getfixturevalue("postgres_store")
-    return made
 
 
 async def balance(store: Store, asset: str = "USDT", tenant: UUID = TENANT) -> tuple[Decimal, Decimal, Decimal]:
@@ -208,23 +198,6 @@ async def test_read_gives_everything_in_order_of_position(store: Store):
     assert [event.stream.kind for event in found][-1] == "position"
     assert [event async for event in store.read(found[4].position)] == found[5:]
     assert [event async for event in store.read(kinds=["position"])] == found[-1:]
-
-
-@pytest.mark.requirement("P15", "P16", "A4")
-async def test_what_an_operation_caused_is_found_by_its_correlation_id(store: Store):
-    mine, other = replace(origin(), correlation_id="req_1_0000000a"), replace(origin(), correlation_id="req_1_0000000b")
-    first, second = stream(), stream("account")
-    await store.commit(commit(mine, appends=[Append(first, 0, events())]))
-    await store.commit(commit(other, appends=[Append(first, 1, events())]))
-    await store.commit(commit(mine, appends=[Append(second, 0, events(2, "account.funded"))]))
-    theirs = stream(tenant=OTHER_TENANT)
-    foreign = replace(mine, tenant_id=OTHER_TENANT)
-    await store.commit(commit(foreign, appends=[Append(theirs, 0, events())]))
-    found = await store.caused_by(TENANT, "req_1_0000000a")
-    assert [(event.stream, event.version) for event in found] == [(first, 1), (second, 1), (second, 2)]
-    assert await store.caused_by(TENANT, "req_1_0000000a", limit=1) == found[:1]
-    assert [event.stream for event in await store.caused_by(OTHER_TENANT, "req_1_0000000a")] == [theirs]
-    assert await store.caused_by(TENANT, "req_1_0000000c") == []
 
 
 @pytest.mark.requirement("A5")

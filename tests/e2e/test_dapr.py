@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import yaml
 
 from patriot.cli.output import UNSOUND
 from patriot.runtime.dapr.backing import ALL
@@ -21,6 +24,7 @@ from tests.support.collector import Collector, Span, collecting
 from tests.support.servers import require
 
 pytestmark = [pytest.mark.dapr, pytest.mark.slow, pytest.mark.timeout(400)]
+ROOT = Path(__file__).parents[2]
 START_SECONDS_MAX = 240
 TRACE_SECONDS_MAX = 120
 
@@ -54,7 +58,43 @@ async def test_order_is_filled_over_real_sidecars_and_ctrl_c_leaves_nothing_runn
                 pass
             assert sum("daprd" in line for line in running_in(folder)) > 10
             await until_complete(collector, traced(folder))
+            assert asked_for_by_alerts() <= await shown(folder)
     assert running_in(folder) == []
+
+
+def asked_for_by_alerts() -> set[str]:
+    """Metrics of ours that an alert needs, but for those that only a replica or something bad makes."""
+    rules = yaml.safe_load((ROOT / "charts/patriot/files/alerts.yaml").read_text(encoding="utf-8"))
+    queries = " ".join(rule["expr"] for group in rules["groups"] for rule in group["rules"])
+    return {name for name in re.findall(r"[a-z_]{4,}", queries) if name in ALERTING}
+
+
+ALERTING = {
+    "order_processing_duration_seconds_bucket",
+    "http_requests_total",
+    "http_requests_without_correlation_id_total",
+    "request_duration_seconds_bucket",
+    "outbox_depth",
+    "read_model_lag_seconds",
+    "feed_staleness_seconds",
+    "deliveries_total",
+    "events_total",
+    "store_connections",
+    "venue_budget_left",
+}
+
+
+async def shown(folder: Path) -> set[str]:
+    """Every series of every process, as Prometheus would find them."""
+    found: set[str] = set()
+    groups = json.loads((folder / "dapr" / "prometheus.json").read_text())
+    async with httpx.AsyncClient() as client:
+        for group in groups:
+            [target] = group["targets"]
+            page = await client.get(f"http://{target}/metrics")
+            found |= set(re.findall(r"^([a-z_]+)", page.text, re.MULTILINE))
+    assert {group["labels"]["pod"] for group in groups} >= {"order-commands", "relay", "market-data"}
+    return found
 
 
 @asynccontextmanager

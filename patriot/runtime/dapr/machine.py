@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from starlette.types import ASGIApp
 
@@ -31,7 +32,7 @@ from patriot.runtime.dapr.sidecar import connected
 from patriot.runtime.edge import Edge
 from patriot.runtime.embedded import Parts, public_app
 from patriot.runtime.function import Feed, Function
-from patriot.runtime.platform import KEY_FILE, Platform
+from patriot.runtime.platform import KEY_FILE, Platform, metrics_served
 from patriot.runtime.ports import Runtime
 from patriot.runtime.serving import free_port, listen, serving
 from patriot.runtime.settings import Settings
@@ -40,6 +41,8 @@ from patriot.telemetry.otlp import exporting
 
 CONNECTIONS = 90  # of the embedded PostgreSQL's 100
 LOOPBACK = "127.0.0.1"
+TARGETS_FILE = "prometheus.json"
+"""Where every process shows its metrics: a file for Prometheus' `file_sd_configs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,8 @@ async def dapr_platform(settings: Settings, broker: str = "redis") -> AsyncItera
         addresses = {name: unit.url for unit in units for name in unit.parts}
         gateway = Gateway(public_app(Parts(parts, [])), parts, addresses)
         public = Edge(gateway, host.runtime, GATEWAY)
-        async with serving(public, listen(settings.host, settings.port)) as url:
+        (folder / TARGETS_FILE).write_text(json.dumps(scrape_targets(units, settings), indent=1))
+        async with serving(public, listen(settings.host, settings.port)) as url, metrics_served(settings):
             await host.start()
             try:
                 processes = {**brokers.processes, **sidecars.processes, **apps.processes}
@@ -142,6 +146,20 @@ class _Maker:
         environment = {**environment_of(self.settings), **beside.told_to_app}
         environment |= {"PATRIOT_HOST": LOOPBACK, "PORT": str(unit.port)}
         return Program(unit.app_id, [*command, *unit.parts], environment, ready=lambda: listens(unit.port))
+
+
+def scrape_targets(units: Sequence[Unit], settings: Settings) -> list[dict[str, Any]]:
+    """With the labels that a cluster gives, so that the same alerts and dashboards serve here."""
+    ports = {unit.app_id: unit.port for unit in units}
+    if settings.metrics_port:
+        ports[GATEWAY] = settings.metrics_port
+    return [
+        {
+            "targets": [f"{LOOPBACK}:{port}"],
+            "labels": {"app_kubernetes_io_part_of": "patriot", "app_kubernetes_io_name": name, "pod": name},
+        }
+        for name, port in ports.items()
+    ]
 
 
 def environment_of(settings: Settings) -> Mapping[str, str]:

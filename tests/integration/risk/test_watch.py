@@ -15,6 +15,7 @@ from patriot.runtime.edge import system_context
 from patriot.runtime.embedded import Host
 from patriot.security.roles import Identity, Role
 from patriot.store.api import PUBLIC_TENANT, Commit, Origin, Row
+from patriot.telemetry.metrics import metrics
 from schemas.risk_events import RiskAlertCleared, RiskAlertRaised, RiskEvent
 from tests.support.host import PERPETUAL, TENANT, Client, define, running_host, set_price, until_idle
 from tests.support.venues import FillingVenue
@@ -85,6 +86,12 @@ async def test_standing_shows_exposure_leverage_and_stress(desk: Desk):
     assert Decimal(shown["figures"]["stress_loss"]) == Decimal(6600) * Decimal("0.5132")
     assert {one["scenario"] for one in shown["stress"]} >= {"hash war", "bank run"}
     assert shown["value_at_risk"] == []  # there is no history of prices
+    assert (told("equity"), told("exposure"), told("day_result")) == (10599.95, 6600, 599.95)
+    assert metrics.registry.get_sample_value("open_exposures", {"service": "risk-checks"}) == 1
+
+
+def told(measure: str) -> float | None:
+    return metrics.registry.get_sample_value("accounts_worth", {"measure": measure, "currency": "USDT"})
 
 
 @pytest.mark.requirement("P11")

@@ -11,7 +11,7 @@ from patriot.runtime.platform import platform
 from patriot.runtime.serving import free_port
 from patriot.runtime.settings import Settings
 from patriot.telemetry.metrics import Metrics, metrics
-from tests.integration.telemetry.test_traces import CORRELATION_ID, FillingVenue, order_of
+from tests.integration.telemetry.test_traces import CORRELATION_ID, BrokenVenue, FillingVenue, order_of
 from tests.support.host import running_host, until_idle
 
 ROOT = Path(__file__).parents[3]
@@ -44,9 +44,22 @@ async def test_one_order_moves_every_measure_of_its_way():
         assert re.search(rf'order_processing_duration_seconds_count\{{.*stage="{stage}"\}} [1-9]', text), stage
     assert value("traded_value_total", venue="BINANCE", currency="USDT") == before[0] + 600
     assert value("events_total", type="order.filled") == before[1] + 1
+    assert 'deliveries_total{service="order-lifecycle",topic="order.status",verdict="SUCCESS"}' in text
     for series in ('read_model_lag_seconds{projection="orders"}', "dead_letters_waiting{", "outbox_depth{"):
         assert series in text
     assert re.search(rf'request_duration_seconds_bucket.*# {{correlation_id="{CORRELATION_ID}"', text)
+
+
+@pytest.mark.requirement("P16", "A8")
+async def test_delivery_that_fails_is_counted_as_such():
+    labels = {"service": "order-execution", "topic": "order.events"}
+    before = value("deliveries_total", **labels, verdict="RETRY")
+    async with running_host() as host:
+        await order_of(host, BrokenVenue())
+        while not host.broker.deliveries >= 3:
+            await host.runtime.clock.sleep(0.01)
+        await host.runtime.clock.sleep(0.1)
+    assert value("deliveries_total", **labels, verdict="RETRY") > before
 
 
 @pytest.mark.requirement("P16")

@@ -142,6 +142,14 @@ def test_query_names_only_metrics_that_exist(name: str):
     assert {metric for metric in asked if not metric.startswith(OTHERS)} <= known_metrics()
 
 
+@pytest.mark.requirement("P16", "A8")
+def test_every_metric_is_on_a_dashboard_or_in_an_alert():
+    asked = {metric for query in QUERIES.values() for metric in asked_metrics(query)}
+    for family in Metrics().registry.collect():
+        names = {family.name, f"{family.name}_total", f"{family.name}_bucket"}
+        assert names & asked, f"nobody looks at {family.name}"
+
+
 def test_a_metric_that_does_not_exist_would_be_found():
     assert asked_metrics('sum by (a_b) (rate(nobody_counts_total{x_y="1_2"}[5m]))') == {"nobody_counts_total"}
     assert "nobody_counts_total" not in known_metrics()

@@ -11,6 +11,7 @@ from patriot.runtime.clock import VirtualClock
 from patriot.runtime.context import price_key
 from patriot.runtime.edge import system_context
 from patriot.store.api import Query, StoreUnavailable
+from patriot.telemetry.metrics import metrics
 from schemas.reports import REPORTS, PriceReport
 from tests.support.host import define, running_host
 from tests.unit.market_data.world import BTC, ETH, START
@@ -105,3 +106,18 @@ async def test_outputs_learn_definitions_from_the_store(stage):
     await define(stage.runtime.store, ETH)
     await stage.flush(after=1.1)
     assert await stage.runtime.state.get(price_key(ETH.id)) is not None
+
+
+@pytest.mark.requirement("A8", "B13")
+async def test_way_of_market_data_from_the_venue_is_measured(stage):
+    def told(name, **labels):
+        return metrics.registry.get_sample_value(name, {"venue": "BINANCE", **labels}) or 0.0
+
+    def figures():
+        seconds = "market_data_delivery_seconds"
+        counts = [told("market_data_told_total", kind=kind) for kind in ("prices", "books", "trades")]
+        return [told(f"{seconds}_count"), told(f"{seconds}_sum"), *counts]
+
+    before = figures()
+    await stage.flush(*market(), Trade(BTC.id, 100, 5, False, "2", START_MS + 50), after=0.2)
+    assert [now - then for now, then in zip(figures(), before, strict=True)] == pytest.approx([1, 0.15, 1, 1, 2])

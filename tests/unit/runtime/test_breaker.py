@@ -4,6 +4,7 @@ import pytest
 
 from patriot.runtime.breaker import FAILURES_MAX, OPEN_SECONDS, BreakingInvoker, CircuitOpen
 from patriot.runtime.ports import Response
+from patriot.telemetry.metrics import metrics
 
 
 class Part:
@@ -49,14 +50,21 @@ async def test_circuit_opens_after_failures_in_a_row_and_answers_at_once(part: P
 async def test_one_caller_tries_and_success_closes_the_circuit(part: Part):
     invoker = BreakingInvoker(part, lambda: part.now)
     await fail(invoker, part)
+    assert told("a") == 1
     part.now += OPEN_SECONDS
     with pytest.raises(TimeoutError):
         await invoker.invoke("a", "GET", "/")  # it still does not answer
     with pytest.raises(CircuitOpen):
         await invoker.invoke("a", "GET", "/")
+    assert told("a") == 1
     part.now, part.outcome = part.now + OPEN_SECONDS, 200
     for _ in range(3):
         assert (await invoker.invoke("a", "GET", "/")).status == 200
+    assert told("a") == 0
+
+
+def told(part: str) -> float | None:
+    return metrics.registry.get_sample_value("circuit_open", {"part": part})
 
 
 async def test_refusals_are_answers_and_unavailable_is_none(part: Part):
