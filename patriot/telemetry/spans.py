@@ -1,7 +1,7 @@
 """Spans by OpenTelemetry. Rule: no id is drawn from anywhere but the runtime's ids and the correlation id."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache
 from hashlib import blake2b
@@ -11,18 +11,24 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
-from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from patriot import __version__
 from patriot.runtime.clock import Ids
 from patriot.telemetry.correlation import current_correlation_id
 from patriot.telemetry.redaction import redact_text
-from patriot.telemetry.tracing import TRACE_PARENT, Kind
+from patriot.telemetry.tracing import SILENT, TRACE_PARENT, Kind, Span, trace_of
 
 SPAN_ID_BITS = 64
 TRACE_BYTES = 16
+SHARED_IDS = 1 << 64
+"""The last 64 bits of a trace's id choose whether its operation is traced, as OpenTelemetry does it."""
+SAMPLED = tuple("13579bdf")
+"""How a `traceparent` ends whose operation is traced."""
+UNRECORDED = 1
+"""The span that work is told to be below, where none is recorded; an id there must be."""
 
 _propagator = TraceContextTextMapPropagator()
 _service: ContextVar[str] = ContextVar("traced_service", default="")
@@ -57,24 +63,38 @@ class Spans:
 
     def __init__(self, processor: SpanProcessor, ids: Ids, share: float = 1.0) -> None:
         self._processor, self._ids = processor, OperationIds(ids)
-        self._sampler, self._limits = ParentBasedTraceIdRatio(share), SpanLimits()
-        self._of = cache(self._tracer)
+        self._limits, self._of = SpanLimits(), cache(self._tracer)
+        self.trace_share(share)
 
     def trace_share(self, share: float) -> None:
-        self._sampler = ParentBasedTraceIdRatio(share)
-        self._of.cache_clear()
+        self._bound = round(share * SHARED_IDS)
 
     def is_inside(self) -> bool:
         return trace.get_current_span().is_recording()
 
     def parent(self) -> str:
-        carrier: dict[str, str] = {}
-        _propagator.inject(carrier)
-        return carrier.get(TRACE_PARENT, "")
+        here = trace.get_current_span().get_span_context()
+        return f"00-{here.trace_id:032x}-{here.span_id:016x}-{here.trace_flags:02x}" if here.is_valid else ""
+
+    def span(self, service: str, name: str, kind: Kind, parent: str) -> AbstractContextManager[Span]:
+        correlation_id = current_correlation_id()
+        trace_id = trace_id_of(correlation_id)
+        if self._is_chosen(trace_id, parent):
+            return self._recorded(service, name, kind, parent, correlation_id)
+        return _unrecorded(trace_id)
+
+    def _is_chosen(self, trace_id: int, parent: str) -> bool:
+        """As who caused the work has chosen, be it in a process that shares out otherwise; else by the trace's id."""
+        if trace_of(parent) == f"{trace_id:032x}":
+            return parent.endswith(SAMPLED)
+        above = trace.get_current_span().get_span_context()
+        if not parent and above.trace_id == trace_id:
+            return bool(above.trace_flags.sampled)
+        return trace_id % SHARED_IDS < self._bound
 
     @contextmanager
-    def span(self, service: str, name: str, kind: Kind, parent: str) -> Iterator[Running]:
-        doer, correlation_id = service or _service.get(), current_correlation_id()
+    def _recorded(self, service: str, name: str, kind: Kind, parent: str, correlation_id: str) -> Iterator[Running]:
+        doer = service or _service.get()
         context, links = _place(parent, correlation_id)
         made = self._of(doer).start_span(
             name, context, SpanKind[kind.upper()], {"correlation_id": correlation_id}, links
@@ -93,10 +113,17 @@ class Spans:
     def _tracer(self, service: str) -> trace.Tracer:
         resource = Resource({"service.name": service, "service.namespace": "patriot", "service.version": __version__})
         provider = TracerProvider(
-            self._sampler, resource, shutdown_on_exit=False, id_generator=self._ids, span_limits=self._limits
+            ALWAYS_ON, resource, shutdown_on_exit=False, id_generator=self._ids, span_limits=self._limits
         )
         provider.add_span_processor(self._processor)
         return provider.get_tracer("patriot", __version__)
+
+
+@contextmanager
+def _unrecorded(trace_id: int) -> Iterator[Span]:
+    """Nobody hears of it, but who works for the same operation elsewhere, so that nobody does there, either."""
+    with trace.use_span(NonRecordingSpan(SpanContext(trace_id, UNRECORDED, is_remote=False))):
+        yield SILENT
 
 
 class OperationIds(IdGenerator):

@@ -53,7 +53,8 @@ class _Silent:
 
 
 tracer: Tracer | None = None
-_OFF: AbstractContextManager[Span] = nullcontext(_Silent())
+SILENT: Span = _Silent()
+_OFF: AbstractContextManager[Span] = nullcontext(SILENT)
 
 
 def span(service: str, name: str, kind: Kind = "internal", parent: str = "") -> AbstractContextManager[Span]:

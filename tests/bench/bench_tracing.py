@@ -15,7 +15,7 @@ from patriot.runtime import context, delivery, edge, secured
 from patriot.runtime.clock import SystemIds
 from patriot.runtime.settings import Settings
 from patriot.telemetry.otlp import exporting
-from patriot.telemetry.tracing import _Silent
+from patriot.telemetry.tracing import SILENT
 from tests.integration.telemetry.test_traces import FillingVenue
 from tests.support.collector import collecting
 from tests.support.host import PERPETUAL, Client, define, running_host, set_price, until_idle
@@ -76,7 +76,7 @@ async def _orders(host: Any, user: Client, account: str) -> float:
 @contextmanager
 def _without_calls() -> Iterator[None]:
     """The order's path as if nobody had thought of traces: constants instead of looks."""
-    silent = nullcontext(_Silent())
+    silent = nullcontext(SILENT)
     replaced: dict[tuple[Any, str], Any] = {
         (edge, "span"): lambda *_: silent,
         (delivery, "span"): lambda *_: silent,
