@@ -11,6 +11,7 @@ import yaml
 
 from patriot.deploy import capacity, components, dashboards
 from patriot.deploy.kong import kong
+from patriot.deploy.nginx import nginx
 from patriot.deploy.parts import documents
 from patriot.deploy.readme import readme
 from patriot.deploy.skaffold import skaffold
@@ -27,6 +28,7 @@ def files() -> Iterator[tuple[Path, str]]:
     parts = documents(functions, feeds)
     yield CHART / "files/parts.yaml", to_yaml(parts)
     yield CHART / "files/kong.yml", kong(functions, feeds)
+    yield CHART / "files/nginx.conf", nginx(functions, feeds)
     for name, text in dashboards.files():
         yield CHART / "files/dashboards" / name, text
     for name, text in components.files(ROOT / "components"):

@@ -65,22 +65,22 @@ end
 
 def kong(functions: Sequence[Function], feeds: Sequence[Feed]) -> str:
     """The file, with Helm expressions where an environment decides."""
-    serving = [part for part in (*functions, *feeds) if _public_routes(part)]
+    serving = [part for part in (*functions, *feeds) if public_routes(part)]
     document = {
         "_format_version": "3.0",
         "_transform": True,
         "services": [service for part in serving for service in _services(part)],
         "plugins": list(_plugins()),
-        "upstreams": [_upstream(part, part.name, _target(part, feeds)) for part in serving],
+        "upstreams": [_upstream(part, part.name, target_of(part, feeds)) for part in serving],
     }
-    sharded = [part for part in serving if any(map(_names_instrument, _public_routes(part)))]
+    sharded = [part for part in serving if any(map(_names_instrument, public_routes(part)))]
     return with_helm(to_yaml(document) + "".join(_upstreams_of_shards(part, feeds) for part in sharded))
 
 
 def _upstreams_of_shards(part: Function, feeds: Sequence[Feed]) -> str:
     """More of the list at the file's end."""
     number = helm("$shard")
-    pods = f"{_address(f'{_host(part, feeds).name}-{number}-pods')}:{{{{ $.feedsPort }}}}"
+    pods = f"{address_of(f'{_host(part, feeds).name}-{number}-pods')}:{{{{ $.feedsPort }}}}"
     each = lines([_upstream(part, f"{part.name}-{number}", pods)])
     return f"{{{{- range $shard := until (int .shards) }}}}\n{each}{{{{- end }}}}\n"
 
@@ -89,7 +89,7 @@ def _services(part: Function) -> Iterator[Document]:
     """One for reads, which may be asked again, and one for writes, which may not."""
     times = POLICY.timeouts
     for kind, retries in (("reads", times.retries_read), ("writes", times.retries_write)):
-        routes = [route for route in _public_routes(part) if _is_write(route) == (kind == "writes")]
+        routes = [route for route in public_routes(part) if is_write(route) == (kind == "writes")]
         if routes:
             yield {
                 "name": f"{part.name}-{kind}",
@@ -109,7 +109,7 @@ def _route(part: Function, route: SecuredRoute) -> Document:
     plugins = [_rate_limiting(POLICY.users, by_address=True)] if route.needs is None else [_jwt()]
     if _names_instrument(route):
         plugins.append(_to_shard(part, route))
-    if _is_write(route) and route.path.startswith(ORDER_PATHS):
+    if is_write(route) and route.path.startswith(ORDER_PATHS):
         plugins.append(_rate_limiting(POLICY.orders))
     methods = sorted(route.methods or ())
     return {
@@ -135,18 +135,18 @@ def path_of(template: str) -> str:
     return f"~{PUBLIC_PREFIX}{''.join(pieces)}$"
 
 
-def _target(part: Function, feeds: Sequence[Feed]) -> str:
+def target_of(part: Function, feeds: Sequence[Feed]) -> str:
     """Of a feed every pod is an address with a health of its own: who stands by gets no requests."""
     if not isinstance(part, Feed):
-        return f"{_address(part.name)}:80"
-    return f"{_address(f'{_host(part, feeds).name}-pods')}:{{{{ $.feedsPort }}}}"
+        return f"{address_of(part.name)}:80"
+    return f"{address_of(f'{_host(part, feeds).name}-pods')}:{{{{ $.feedsPort }}}}"
 
 
 def _host(part: Function, feeds: Sequence[Feed]) -> Host:
     return next(host for host in hosts_of(feeds) if part.name in host.feeds)
 
 
-def _address(service: str) -> str:
+def address_of(service: str) -> str:
     return f"{service}.{{{{ $.namespace }}}}.svc.{{{{ $.domain }}}}"
 
 
@@ -162,7 +162,7 @@ def _upstream(part: Function, name: str, target: str) -> Document:
     trip = unless_asleep(health.trips)
     return {
         "name": name,
-        "host_header": _address(part.name),
+        "host_header": address_of(part.name),
         "healthchecks": {
             "active": {
                 "type": "http",
@@ -280,9 +280,9 @@ def _rate_limiting(limit: RateLimit, *, by_address: bool = False) -> Document:
     }
 
 
-def _public_routes(part: Function) -> list[SecuredRoute]:
+def public_routes(part: Function) -> list[SecuredRoute]:
     return [route for route in part.router.routes if isinstance(route, SecuredRoute)]
 
 
-def _is_write(route: SecuredRoute) -> bool:
+def is_write(route: SecuredRoute) -> bool:
     return bool(WRITES & set(route.methods or ()))

@@ -54,6 +54,7 @@ def test_manifests_have_no_unknown_field(render: Render, kubeconform: Callable[[
     assert kubeconform(render(environment, "active=false", "blueGreen.active=green", "functions.spread=true")) == ""
     restore = ("restore.enabled=true", "restore.dataClaim=fresh", "restore.to=2026-03-01T12:00:00Z")
     more = ("monitoring.enabled=true", "monitoring.pager.secret=pager", "gateway.serviceType=LoadBalancer")
+    more = (*more, "gateway.fallback.replicas=2")
     assert kubeconform(render(environment, *restore, *more, "backup.enabled=true", "feeds.replicas=3")) == ""
 
 
@@ -74,7 +75,8 @@ def test_misspelt_field_is_found(render: Render, kubeconform: Callable[[str], st
 @pytest.mark.requirement("P14")
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_container_is_restricted(render: Render, environment: str):
-    pods = list(pod_specs(render(environment, "restore.enabled=true", "restore.dataClaim=fresh")))
+    everything = ("restore.enabled=true", "restore.dataClaim=fresh", "gateway.fallback.replicas=2")
+    pods = list(pod_specs(render(environment, *everything)))
     assert len(pods) > 10
     for name, pod in pods:
         assert pod["automountServiceAccountToken"] is False, name
@@ -128,6 +130,20 @@ def test_name_that_does_not_exist_is_refused_and_those_that_do_are_told(render: 
     name = given.rpartition("=")[0].removesuffix(".most").removesuffix(".replicas")
     assert f"{name}: there is none of this name; there are: " in refused.value.stderr
     assert known in refused.value.stderr
+
+
+@pytest.mark.requirement("P5")
+def test_either_gateway_serves_those_who_come_to_the_one_address(render: Render):
+    found = documents(render("production", "gateway.replicas=0", "gateway.fallback.replicas=3"))
+    [service] = [one["spec"] for one in found if one["kind"] == "Service" and one["metadata"]["name"] == "gateway"]
+    pods = {one["metadata"]["name"]: one["spec"] for one in found if one["kind"] == "Deployment"}
+    for name, replicas in (("gateway", 0), ("gateway-fallback", 3)):
+        assert pods[name]["replicas"] == replicas
+        template = pods[name]["template"]
+        assert service["selector"].items() <= template["metadata"]["labels"].items()
+        [container] = template["spec"]["containers"]
+        assert service["ports"][0]["targetPort"] in {port["name"] for port in container["ports"]}
+    assert "gateway-fallback" not in {one["metadata"]["name"] for one in documents(render("production"))}
 
 
 @pytest.mark.requirement("P16")
