@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patriot.domain.ledger import check
-from patriot.domain.money import exact
-from patriot.domain.position import RECENT, Position, apply_bust, apply_fill, fold
+from patriot.domain.money import exact, rounded
+from patriot.domain.position import RECENT, Position, Standing, apply_bust, apply_fill, fold
 from schemas.events import OrderPartiallyFilled, PositionUpdated
 from tests.unit.domain.examples import ACCOUNT, NOW, ORDER, USER, instrument
 
@@ -173,3 +173,77 @@ def test_trade_older_than_all_that_are_kept_is_closed_out_when_it_is_taken_back(
     position, _ = booked("linear", fills)
     left, event = without(position, fills[0], "linear")
     assert (left.quantity, event.realised_pnl, event.busts) == (RECENT + 9, 0, "0")
+
+
+FOUR: list[Fill] = [
+    (0, "buy", "2", "100", "0"),
+    (3, "buy", "1", "110", "0"),
+    (6, "sell", "1", "120", "0"),
+    (9, "buy", "1", "130", "0"),
+]
+
+
+@pytest.mark.requirement("B3")
+def test_trade_taken_back_leaves_the_others_and_how_they_stand_as_far_as_it_is_known():
+    position, _ = booked("linear", FOUR)
+    left, event = without(position, FOUR[1], "linear")
+    assert (event.trade_id, event.busts, event.side, event.venue_time) == ("3 busted", "3", "sell", None)
+    assert [one.trade_id for one in left.recent] == ["0", "6", "9"]
+    assert [one.after for one in left.recent] == [Standing(Decimal(2), Decimal(200), Decimal(0)), None, left.standing]
+    assert left.standing == (Decimal(2), Decimal(230), Decimal(20))
+
+
+def test_first_trade_taken_back_leaves_nothing_known_but_the_newest():
+    position, _ = booked("linear", FOUR)
+    left, _ = without(position, FOUR[0], "linear")
+    assert [(one.trade_id, one.after) for one in left.recent] == [("9", left.standing)]
+
+
+def test_only_trade_taken_back_leaves_nothing():
+    position, _ = booked("linear", FOUR[:1])
+    left, _ = without(position, FOUR[0], "linear")
+    assert (left.recent, left.standing) == ((), Standing())
+
+
+def test_trade_that_is_not_known_is_closed_out_at_its_price_as_the_newest():
+    position, _ = booked("linear", FOUR[:2])
+    left, event = without(position, (77, "buy", "1", "104", "0"), "linear")
+    assert (event.quantity, event.realised_pnl) == (2, Decimal("0.666666666666666667"))
+    assert [one.trade_id for one in left.recent] == ["0", "3", "77 busted"]
+    assert left.recent[-1].time == left.recent[-2].time
+    assert left.recent[-1].after == left.standing
+
+
+@pytest.mark.parametrize("place", [1, 5, RECENT - 1])
+def test_trade_among_many_is_taken_back_as_if_it_had_never_been(place: int):
+    fills: list[Fill] = [(number, "buy", "1", str(100 + number), "0") for number in range(0, 3 * RECENT, 3)]
+    fills += [(number + 3 * RECENT, "buy", "1", "100", "0") for number in range(10)]
+    position, _ = booked("linear", fills)
+    kept = fills[-RECENT:]
+    _, event = without(position, kept[place], "linear")
+    worth = sum(Decimal(one[3]) for one in fills) - Decimal(kept[place][3])
+    assert (event.quantity, event.entry_value, event.realised_pnl) == (RECENT + 9, worth, 0)
+
+
+def test_oldest_trade_that_is_kept_is_closed_out_for_what_stood_before_it_is_forgotten():
+    fills: list[Fill] = [(number, "buy", "1", str(100 + number), "0") for number in range(RECENT + 10)]
+    position, _ = booked("linear", fills)
+    _, event = without(position, fills[-RECENT], "linear")
+    assert event.quantity == RECENT + 9
+    assert event.realised_pnl == rounded(110 - Decimal(sum(range(100, 174))) / 74)
+
+
+def test_as_many_fills_as_are_kept_are_all_kept():
+    fills: list[Fill] = [(number, "buy", "1", "100", "0") for number in range(RECENT)]
+    position, _ = booked("linear", [*fills[1:], fills[0]])
+    assert [one.trade_id for one in position.recent] == [str(number) for number in range(RECENT)]
+    assert [one.after is None for one in position.recent] == [True] * (RECENT - 1) + [False]
+
+
+def test_fill_without_a_time_has_that_of_the_newest():
+    traded = instrument("linear")
+    position, _ = booked("linear", FOUR)
+    event = apply_fill(position, fill((12, "buy", "1", "80", "0"), timed=False), side="buy", instrument=traded)
+    after = fold(position, event, position.version + 1, NOW)
+    assert [one.trade_id for one in after.recent] == ["0", "3", "6", "9", "12"]
+    assert after.recent[-1].time == position.recent[-1].time > position.recent[-2].time

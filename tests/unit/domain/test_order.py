@@ -168,6 +168,7 @@ def test_fold_keeps_what_a_pending_modification_reserves_in_step_with_fills():
         ("10", "10", "10", "0"),
         ("10", "10", "11", "0"),
         ("10", "0", "1", "0"),
+        ("10", "0", "0", "0"),
         ("0", "3", "1", "0"),
     ],
 )

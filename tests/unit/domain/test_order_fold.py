@@ -11,6 +11,7 @@ from patriot.domain.errors import InvalidTransition
 from patriot.domain.order import Order, Reservation, fold
 from patriot.domain.order_commands import create, ids
 from schemas.events import (
+    Hold,
     OrderAccepted,
     OrderArmed,
     OrderCancelled,
@@ -66,18 +67,18 @@ def test_place_in_a_list_is_that_of_the_link():
 
 
 @pytest.mark.parametrize(
-    ("order", "waits_for"),
+    ("place", "waits_for"),
     [
-        (held("oto", PARENT), "parent"),
-        (held("bracket", PARENT, "trigger"), "parent"),
-        (held("oco", None, "trigger"), "trigger"),
-        (held("oco", None), ""),
-        (held(None, None, "trigger"), "trigger"),
-        (held(None, None, "iceberg"), ""),
+        (("oto", PARENT), "parent"),
+        (("bracket", PARENT, "trigger"), "parent"),
+        (("oco", None, "trigger"), "trigger"),
+        (("oco", None), ""),
+        ((None, None, "trigger"), "trigger"),
+        ((None, None, "iceberg"), ""),
     ],
 )
-def test_what_an_order_waits_for_at_first(order: Order, waits_for: str):
-    assert order.waits_for == waits_for
+def test_what_an_order_waits_for_at_first(place: Any, waits_for: str):
+    assert held(*place).waits_for == waits_for
 
 
 @pytest.mark.parametrize(("emulated", "waits_for"), [(("trigger",), "trigger"), ((), "")])
@@ -112,8 +113,9 @@ def test_moved_stop_keeps_the_price_that_it_has_followed():
     assert (order.stop_price, order.reference, order.status) == (95, 105, "pending")
 
 
-@pytest.mark.parametrize(("order", "asked"), [(held("oco", None, "trigger"), 20), (pending(), 10)])
-def test_modification_changes_what_was_asked_for_only_while_the_order_is_held_back(order: Order, asked: int):
+@pytest.mark.parametrize(("emulated", "asked"), [(("trigger",), 20), ((), 10)])
+def test_modification_changes_what_was_asked_for_only_while_the_order_is_held_back(emulated: Any, asked: int):
+    order = held("oco", None, *emulated)
     order = told(order, OrderModified, quantity=Decimal(20), price=Decimal(101), stop_price=Decimal(91))
     assert (order.quantity, order.asked_quantity, order.price, order.stop_price) == (20, asked, 101, 91)
 
@@ -137,6 +139,22 @@ def test_wish_stands_beside_the_order_until_it_is_answered():
     refused = told(asked, OrderModifyRejected, reason="too late", code="x")
     assert (refused.pending_modify, refused.reason, refused.quantity) == (None, "too late", 10)
     assert told(asked, OrderModified, quantity=Decimal(20), price=Decimal(101)).pending_modify is None
+
+
+def test_fills_take_their_share_of_what_either_quantity_reserves():
+    order = told(accepted(), OrderModifyRequested, **WISH)
+    for number, (quantity, so_far) in enumerate([("5", "5"), ("2", "7")]):
+        order = told(order, OrderPartiallyFilled, **fill(f"T{number}", quantity, so_far))
+    wish = order.pending_modify
+    assert wish is not None
+    assert (wish.reserved_before, wish.reserved_after) == (300, 1313)
+
+
+def test_first_reservation_of_an_order_says_of_which_asset():
+    holds = (Hold(asset="USDC", reserved=Decimal(5)),)
+    order = told(held("oto", PARENT), OrderArmed, quantity=Decimal(4), holds=holds)
+    assert order.reserved == Reservation("USDC", Decimal(5))
+    assert told(order, OrderArmed, quantity=Decimal(6), holds=holds).reserved.amount == 10
 
 
 def test_cancel_stands_beside_the_order_until_it_is_answered():

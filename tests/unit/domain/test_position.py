@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from patriot.domain.errors import InvalidTransition, InvalidValue
 from patriot.domain.instrument import Instrument
 from patriot.domain.ledger import check
-from patriot.domain.money import EXACT, exact
+from patriot.domain.money import AMOUNT_MAX, EXACT, exact
 from patriot.domain.position import Position, apply_fill, fold, position_id, unrealised
 from schemas.events import OrderPartiallyFilled, PositionUpdated
 from schemas.types import Side
@@ -330,3 +330,25 @@ def test_round_trip_earns_exactly_proceeds_minus_cost(trades):
     paid = sum((q * p * (1 if s == "buy" else -1) for s, q, p, _, _ in trades), Decimal(0))
     assert closed.realised_pnl == EXACT.multiply(last.quantity, Decimal(50000)) - paid
     assert (closed.quantity, closed.entry_value, closed.average_price) == (0, 0, 0)
+
+
+def test_fees_cannot_be_changed_from_outside_and_the_time_is_that_of_the_event():
+    spot = instrument("spot")
+    position = trade(Position(ACCOUNT, spot.id), apply_fill(None, fill("1", "100"), side="buy", instrument=spot))
+    assert position.updated_at == NOW
+    with pytest.raises(TypeError):
+        position.fees["USDT"] = Decimal(1)  # type: ignore[index]
+
+
+def test_fill_may_be_worth_as_much_as_an_amount_can_be():
+    spot, most = instrument("spot"), str(10**9)
+    event = apply_fill(None, fill(most, most), side="buy", instrument=spot)
+    assert event.entry_value == AMOUNT_MAX
+    with pytest.raises(InvalidValue, match="larger than"):
+        apply_fill(None, fill(most, most + ".01"), side="buy", instrument=spot)
+
+
+def test_position_that_has_cost_less_than_can_be_told_has_no_average():
+    inverse = instrument("inverse")
+    event = apply_fill(None, fill("0.000000000000000001", "99999999"), side="buy", instrument=inverse)
+    assert (event.entry_value, event.average_price, event.quantity) == (0, 0, Decimal("1E-18"))
