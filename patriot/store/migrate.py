@@ -12,12 +12,21 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
 
+from patriot.store.api import StoreUnavailable
+
 FOLDER = Path(__file__).parents[2] / "schemas" / "sql"
 _LOCK = 7_240_110_501  # any number, the same in every starter
+
+_NOT_TAKEN = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.PostgresConnectionError,
+)
 
 _TABLE = """
 create table if not exists schema_migrations (
@@ -77,10 +86,11 @@ async def migrate(dsn: str, folder: Path = FOLDER) -> Sequence[str]:
     Raises:
         MigrationRefused: a file that was applied has changed, a later version than this has applied more, or the
             server does not take a file.
+        StoreUnavailable: the server does not answer, or does not take this login.
 
     """
     wanted = migrations(folder)
-    connection = await asyncpg.connect(dsn)
+    connection = await _connect(dsn)
     try:
         await connection.execute("select pg_advisory_lock($1::bigint)", _LOCK)
         await connection.execute(_TABLE)
@@ -100,13 +110,16 @@ async def require_current(dsn: str, folder: Path = FOLDER) -> None:
     Raises:
         MigrationsPending
         MigrationRefused: a file that was applied has changed.
+        StoreUnavailable: the server does not answer, or does not take this login.
 
     """
     wanted = migrations(folder)
     try:
-        connection = await asyncpg.connect(dsn)
-    except asyncpg.InvalidCatalogNameError:
-        raise MigrationsPending(wanted) from None
+        connection = await _connect(dsn)
+    except StoreUnavailable as error:
+        if isinstance(error.__cause__, asyncpg.InvalidCatalogNameError):
+            raise MigrationsPending(wanted) from None
+        raise
     try:
         is_begun = await connection.fetchval("select to_regclass('schema_migrations') is not null")
         applied = await _applied(connection) if is_begun else {}
@@ -116,6 +129,16 @@ async def require_current(dsn: str, folder: Path = FOLDER) -> None:
         raise MigrationsPending(pending)
     if newer := _newer(wanted, applied):
         log.warning("the database is newer than this code, as after a rollback", newer=newer, ours=wanted[-1].name)
+
+
+async def _connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """The first of a start's connections: what is wrong with the setting shows here. Raises StoreUnavailable."""
+    try:
+        return await asyncpg.connect(dsn)
+    except (OSError, *_NOT_TAKEN) as error:
+        place = urlsplit(dsn)
+        where = f"{place.hostname or 'here'}:{place.port or 5432} as {place.username or 'nobody in particular'}"
+        raise StoreUnavailable(f"the database at {where}: {error}; see PATRIOT_DATABASE_URL") from error
 
 
 async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> Mapping[int, tuple[str, str]]:

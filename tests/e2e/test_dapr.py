@@ -121,24 +121,36 @@ async def up(folder: Path, *arguments: str, **settings: str) -> AsyncIterator[As
     assert code == 0
 
 
-def traced(folder: Path) -> str:
-    """The last order's correlation id, as `patriot trace` tells it: with every part that had to do with it."""
+def traced(folder: Path) -> list[str]:
+    """The last order's correlation ids, as `patriot trace` tells them, with every part that had to do with it: one, or
+    more where the venue's stream has told of the fill before its answer did.
+    """
     done = subprocess.run(command(folder, "trace", "last"), capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
     services = [one["service"] for one in told["services"]]
     assert services == ["order-commands", "order-routing", "order-execution", "order-lifecycle"]
-    return str(told["correlation_id"])
+    return list(dict.fromkeys(one["correlation_id"] for one in told["flow"]))
 
 
-async def until_complete(collector: Collector, correlation_id: str) -> None:
+async def until_complete(collector: Collector, correlation_ids: Sequence[str]) -> None:
     """Sidecars send their spans every five seconds."""
-    trace_id = f"{trace_id_of(correlation_id):032x}"
+    traces = {f"{trace_id_of(one):032x}": one for one in correlation_ids}
+
+    def told() -> set[tuple[str, ...]]:
+        return {line for trace_id in traces for line in lines_of(collector.of_trace(trace_id))}
+
     async with asyncio.timeout(TRACE_SECONDS_MAX):
-        while WHOLE - (told := lines_of(collector.of_trace(trace_id))):
+        while WHOLE - {below_execution(line) for line in told()}:
             await asyncio.sleep(0.2)
-    own = [span for span in collector.of_trace(trace_id) if not span.service.endswith(".sidecar")]
-    assert {span.attributes["correlation_id"] for span in own} == {correlation_id}
-    assert "a span without its parent" not in {name for line in told for name in line}
+    for trace_id, correlation_id in traces.items():
+        own = [span for span in collector.of_trace(trace_id) if not span.service.endswith(".sidecar")]
+        assert {span.attributes["correlation_id"] for span in own} == {correlation_id}
+    assert "a span without its parent" not in {name for line in told() for name in line}
+
+
+def below_execution(line: tuple[str, ...]) -> tuple[str, ...]:
+    """What the venue's stream has told stands where the venue's answer would."""
+    return (*EXECUTED, *line[1:]) if line[0] == "account-data" else line
 
 
 def lines_of(spans: Sequence[Span]) -> set[tuple[str, ...]]:

@@ -108,8 +108,9 @@ def judge(*folders: Path) -> Sequence[Finding]:
     """Everything that is unsafe in the YAML files of these folders."""
     documents, findings = read(*folders)
     names = {document.name for document in documents if document.kind == "Component"}
-    for missing in sorted({*PUBSUBS, STATE, SECRETS} - names):
-        findings.append(Finding(folders[0], 0, f"there is no component `{missing}`"))
+    missing = {*PUBSUBS, STATE, SECRETS} - names
+    if missing and not findings:  # what could not be read is told already, and may be what is missing
+        findings.append(Finding(folders[0], 0, _missing(folders, sorted(missing))))
     for document in documents:
         judged = _JUDGES.get(document.kind)
         if judged is not None:
@@ -121,6 +122,12 @@ def judge(*folders: Path) -> Sequence[Finding]:
         if document.name in PUBSUBS and document.name not in retried and document.kind == "Component"
     ]
     return sorted(findings, key=lambda finding: (str(finding.path), finding.line))
+
+
+def _missing(folders: Sequence[Path], names: Sequence[str]) -> str:
+    if absent := [str(folder) for folder in folders if not folder.is_dir()]:
+        return f"there is no folder {', '.join(absent)}"
+    return f"there is no component {', '.join(f'`{name}`' for name in names)}"
 
 
 NOT_RETRIED = "no Resiliency target retries its deliveries: the first failure would make a dead letter"

@@ -2,15 +2,17 @@
 
 import asyncio
 import shutil
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
 from patriot.cli import doctor
-from patriot.store.api import Inbox, Query, Refused, Row
+from patriot.store.api import Inbox, Query, Refused, Row, StoreUnavailable
 from patriot.store.migrate import FOLDER, MigrationRefused, MigrationsPending, migrate, migrations, require_current
 from patriot.store.open import open_store
 from patriot.store.postgres import PostgresStore
@@ -321,3 +323,24 @@ async def test_minute_bars_read_alike_with_and_without_an_extension(database: st
     )
     names = ["time", "instrument", "open", "high", "low", "close", "volume", "trades"]
     assert [row["column_name"] for row in rows] == names
+
+
+@pytest.mark.requirement("P14", "T10")
+@pytest.mark.parametrize("first", [migrate, require_current])
+async def test_login_that_is_not_taken_is_told_with_its_setting_and_without_its_password(
+    first: Callable[[str], Awaitable[object]], empty_database: str
+):
+    place = urlsplit(empty_database)
+    stranger = place._replace(netloc=f"nobody:hunter2@{place.netloc.rpartition('@')[2]}").geturl()
+    with pytest.raises(StoreUnavailable, match=r"as nobody: .+; see PATRIOT_DATABASE_URL") as refused:
+        await first(stranger)
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(StoreUnavailable, match=r"the database at 127\.0\.0\.1:1 as ada: .+; see PATRIOT_DATABASE_URL"):
+        await first("postgresql://ada:hunter2@127.0.0.1:1/patriot")
+
+
+async def test_database_that_is_not_there_is_told(empty_database: str):
+    with pytest.raises(StoreUnavailable, match='"nowhere" does not exist'):
+        await migrate(urlsplit(empty_database)._replace(path="/nowhere").geturl())
+    with pytest.raises(MigrationsPending):
+        await require_current(urlsplit(empty_database)._replace(path="/nowhere").geturl())

@@ -166,6 +166,19 @@ def test_broken_document_is_refused_with_its_line(tmp_path: Path, broken: tuple[
     assert [finding.line for finding in found] == [line], judge(tmp_path)
 
 
+def test_file_that_cannot_be_read_is_told_alone(tmp_path: Path):
+    path = copied(ROOT / "local", tmp_path) / "redis.yaml"
+    path.write_text(path.read_text() + "  broken: [\n")
+    assert [finding.path for finding in judge(tmp_path)] == [path]
+
+
+def test_what_is_missing_is_named(tmp_path: Path):
+    with pytest.raises(UnsafeComponents, match="there is no folder .+/nowhere"):
+        refuse_unsafe(tmp_path / "nowhere")
+    (copied(ROOT / "local", tmp_path) / "secrets.yaml").unlink()
+    assert [finding.text for finding in judge(tmp_path)] == ["there is no component `secrets`"]
+
+
 def test_whatever_is_broken_is_told_and_nothing_else_happens(tmp_path: Path):
     """Any value of any document, replaced by something else: findings, or nothing; never another error."""
     dice = random.Random(20261121)
