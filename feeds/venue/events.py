@@ -13,9 +13,10 @@ best prices or their quantities changed; `MarkPrice` when set. `Ticker` and `Bar
 from collections import deque
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
+
+from msgspec import Struct
 
 from feeds.venue.accounts import Balance, PositionView, WalletName
 from feeds.venue.orders import Fill, Order
@@ -36,8 +37,7 @@ class Change(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
-class OrderUpdate:
+class OrderUpdate(Struct, frozen=True):
     """`order` is a copy as of this change; `fill` is set where `change` is TRADE."""
 
     change: Change
@@ -46,8 +46,7 @@ class OrderUpdate:
     time_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class AccountUpdate:
+class AccountUpdate(Struct, frozen=True):
     """Balances and positions of one wallet that changed. `reason`: order, deposit, withdraw, transfer, funding,
     leverage. `difference` gives the amount (10^-18) of a deposit, withdrawal, transfer or funding, else 0.
     """

@@ -8,12 +8,12 @@ file is rewritten to what counts.
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import orjson
+from msgspec.structs import asdict
 
 from feeds.venue.accounts import Account
 from feeds.venue.events import EVERY, AccountEvent, OrderUpdate
@@ -165,7 +165,7 @@ def _state_row(state: AccountState) -> dict[str, Any]:
 
 
 def _plain(record: Order | Fill) -> dict[str, Any]:
-    return {field.name: _value(getattr(record, field.name)) for field in fields(record)}
+    return {name: _value(value) for name, value in asdict(record).items()}
 
 
 def _value(value: Any) -> Any:

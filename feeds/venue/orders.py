@@ -11,9 +11,10 @@ Life of an order (terminal states in capitals)::
     create ─► VenueError (nothing recorded), or EXPIRED at once where `NewOrder.record_failure`
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, StrEnum
+
+from msgspec import Struct
 
 from feeds.venue.amounts import decimal_amount, notional_factor
 from patriot.domain.instrument import Instrument
@@ -116,8 +117,7 @@ class Keep(Enum):
     KEEP = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewOrder:
+class NewOrder(Struct, frozen=True, kw_only=True):
     """A request. `quantity` in the base asset (or contracts); a spot market order may give `quote_quantity` instead.
 
     `client_order_id` may be empty: the venue then makes one. `record_failure` True records a post-only or
@@ -149,8 +149,7 @@ class NewOrder:
     trigger_checked: bool = True
 
 
-@dataclass(slots=True, eq=False)
-class Order:
+class Order(Struct, eq=False):
     """An order as the venue knows it. `id` is the venue's, sequential over all instruments.
 
     Queries return the living object: read it at once or copy it. Updates for listeners carry a copy.
@@ -254,8 +253,7 @@ class Order:
         return decimal_amount(self.fee_amount)
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(Struct, frozen=True):
     """One execution of one order. `trade_id` counts per instrument from 1; maker and taker share it.
 
     `realised` is the profit of a derivative's closed part, before the fee. `realised` and `fee` are Decimals of

@@ -5,10 +5,11 @@ reduce-only order, which cannot turn a position.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid5
+
+from msgspec.structs import replace
 
 from functions.order_commands import placing
 from functions.order_commands.receipts import receipt_of

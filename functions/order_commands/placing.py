@@ -5,10 +5,11 @@ when they may be sent, for until then there is nothing that they would add.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
+
+from msgspec import Struct
 
 from functions.order_commands.receipts import receipt_of
 from patriot.domain.emulation import emulations
@@ -34,8 +35,7 @@ ABOUT_THE_ORDER = tuple(rule for rule in AT_COMMIT if rule.stage is not Stage.AC
 SLICES_MAX = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """An order to be made. `reserves` False: it waits for another, and is backed when its turn comes."""
 
     order_id: UUID
@@ -44,8 +44,7 @@ class Wanted:
     reserves: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """A wanted order as it will be, and what it was judged on."""
 
     wanted: Wanted

@@ -4,10 +4,10 @@ A level is an event stream; its guard, which every order's commit asks, is writt
 the same rules and facts as order_commands; nothing is reserved or stored.
 """
 
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Path, Query
+from msgspec.structs import replace
 
 from functions.risk_checks.watch import watch
 from patriot.domain.quotas import OPEN_ORDERS, side_quota

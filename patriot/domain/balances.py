@@ -1,16 +1,16 @@
 """What an event does to the buying power of its account. Rule: balances are sums over events and nothing else."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
+
+from msgspec import Struct
 
 from patriot.domain.money import ZERO, exact
 from schemas.events import MoneyEvent, OrderCreated, OrderModifyRequested
 from schemas.settlement_events import TransferRequested
 
 
-@dataclass(frozen=True, slots=True)
-class BalanceDelta:
+class BalanceDelta(Struct, frozen=True):
     """A change of (account, asset). available = total - reserved - margin.
 
     `required` must be available before the change; None where the event states a fact that nobody can refuse.

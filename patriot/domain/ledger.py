@@ -21,17 +21,17 @@ binds is margin, and that is a hold.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
+
+from msgspec import Struct
 
 from patriot.domain.errors import UnbalancedPosting
 from patriot.domain.money import ZERO, exact
 from schemas.events import Event, Ledger, MoneyEvent, Posting
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
+class LedgerEntry(Struct, frozen=True):
     """One ledger row: `line` is its number within the event."""
 
     account_id: UUID

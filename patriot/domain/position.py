@@ -27,13 +27,15 @@ that opened it until it is flat again: so what opens binds, and what closes give
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import ROUND_UP, Decimal
 from itertools import dropwhile
 from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID, uuid5
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from patriot.domain.errors import InvalidTransition, InvalidValue
 from patriot.domain.instrument import Instrument
@@ -75,8 +77,7 @@ class Booked(NamedTuple):
     after: Standing | None
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """The state of one position after `version` events. `margin` is what it binds in the settlement asset."""
 
     account_id: UUID
@@ -190,8 +191,7 @@ def unrealised(position: Position, instrument: Instrument, mark_price: Decimal) 
     return _profit(position.quantity, abs(position.entry_value), value, instrument)
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(Struct, frozen=True):
     """The position after a fill, what the fill was worth (signed as the fill), and the profit it made."""
 
     quantity: Decimal

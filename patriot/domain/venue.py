@@ -5,11 +5,12 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 from uuid import UUID
+
+from msgspec import Struct
 
 from schemas.reports import Execution
 from schemas.types import OrderType, Side, TimeInForce, Trailing
@@ -17,8 +18,7 @@ from schemas.types import OrderType, Side, TimeInForce, Trailing
 VenueStatus = Literal["open", "filled", "cancelled", "rejected", "expired"]
 
 
-@dataclass(frozen=True, slots=True)
-class VenueOrder:
+class VenueOrder(Struct, frozen=True):
     """An order as it goes to the venue. Quantities in base units (contracts for inverse)."""
 
     account_id: UUID
@@ -37,8 +37,7 @@ class VenueOrder:
     display_quantity: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OrderRef:
+class OrderRef(Struct, frozen=True):
     """Names one order at the venue. `venue_order_id` is empty until the venue has told it."""
 
     account_id: UUID
@@ -47,8 +46,7 @@ class OrderRef:
     venue_order_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class OrderState:
+class OrderState(Struct, frozen=True):
     """One order as the venue tells it. `executions` are all trades known for it; may lag `filled_quantity`."""
 
     ref: OrderRef
@@ -63,24 +61,21 @@ class OrderState:
     time: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """The venue took the command. `state` where the answer tells more than the id."""
 
     venue_order_id: str
     state: OrderState | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     """The venue refused and said so: nothing was done. `code` is the venue's own."""
 
     code: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """No proof either way."""
 
     reason: str
@@ -89,20 +84,17 @@ class Unknown:
 Outcome = Accepted | Rejected | Unknown
 
 
-@dataclass(frozen=True, slots=True)
-class NotFound:
+class NotFound(Struct, frozen=True):
     """The venue answered that it knows no such order: neither open, nor in history, nor in trades."""
 
 
-@dataclass(frozen=True, slots=True)
-class VenueBalanceState:
+class VenueBalanceState(Struct, frozen=True):
     asset: str
     total: Decimal
     available: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class VenuePositionState:
+class VenuePositionState(Struct, frozen=True):
     """A position of a derivative; `quantity` is signed."""
 
     instrument: str

@@ -1,9 +1,10 @@
 """Who is calling: users by bearer token, parts of the platform by service token. Wires `patriot.security` together."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
+
+from msgspec import Struct
 
 from patriot.runtime.clock import Clock
 from patriot.security.keys import KeyRing
@@ -19,8 +20,7 @@ TOKEN_STEP = timedelta(milliseconds=2)  # a token says when it was issued in who
 _SERVICE_HEADER = HEADER.lower().encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """`identity` is the user, if any; `service` the calling part, empty for a caller from outside."""
 
     identity: Identity | None = None

@@ -6,12 +6,13 @@ decides again, five times at most.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from patriot.domain.instrument import Instrument
@@ -71,8 +72,7 @@ OwnedState = TypeVar("OwnedState", bound=Owned)
 Result = TypeVar("Result")
 
 
-@dataclass(slots=True)
-class IdempotencyRequest:
+class IdempotencyRequest(Struct):
     """The Idempotency-Key of one HTTP request."""
 
     route: str
@@ -81,8 +81,7 @@ class IdempotencyRequest:
     success_status: int
 
 
-@dataclass(slots=True)
-class RequestContext:
+class RequestContext(Struct):
     """One request, event or feed task. Made by the edge; handlers never make one."""
 
     runtime: Runtime

@@ -4,11 +4,12 @@ Rule: an event's postings and holds become ledger lines and balance changes here
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid5
+
+from msgspec import Struct, field
 
 from patriot.domain.balances import changes_of
 from patriot.domain.ledger import entries_of
@@ -35,16 +36,14 @@ State = TypeVar("State")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate(Generic[State]):
+class Aggregate(Struct, Generic[State], frozen=True):
     """One kind of event stream and the pure function that folds it: fold(state | None, event, version, when)."""
 
     kind: str
     fold: Callable[[State | None, Any, int, datetime], State]
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded(Generic[State]):
+class Loaded(Struct, Generic[State], frozen=True):
     """An aggregate as of `version`; version 0 and state None where the stream does not exist.
 
     `builds_on`: the commit of this process that led here, where it is not known to be durable yet.
@@ -67,16 +66,14 @@ After = tuple[Loaded[Any], int, Any]
 """What was loaded, and the version and state that its change leads to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """New events for one loaded stream."""
 
     loaded: Loaded[Any]
     events: Sequence[Event]
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal(Generic[Result]):
+class Proposal(Struct, Generic[Result], frozen=True):
     """What a decision wants to become true, and what to answer then."""
 
     changes: Sequence[Change]
@@ -90,8 +87,7 @@ class Proposal(Generic[Result]):
     asks: Sequence[QuotaChange] = ()  # quotas that the changes do not use, and that must not be above their maximum
 
 
-@dataclass(slots=True)
-class Decision(Generic[Result]):
+class Decision(Struct, Generic[Result]):
     """A proposal on its way into the store: the states it leads to, and the store's answer; None: nothing to write."""
 
     proposal: Proposal[Result]

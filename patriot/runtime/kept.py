@@ -7,9 +7,10 @@ not yet have the event that made it necessary to look again.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from patriot.runtime.context import RequestContext
 from schemas.types import Message

@@ -8,10 +8,12 @@ Every refusal leaves a `risk.denied` event, but for those to be sent again; an a
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from patriot.domain.instrument import Instrument
 from patriot.domain.leverage import leverage_of

@@ -17,12 +17,13 @@ StoreError
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
+
+from msgspec import Struct, field
 
 PUBLIC_TENANT = UUID(int=0)  # instruments and public market data have no tenant
 
@@ -43,8 +44,7 @@ class NewEvent(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Who caused a commit, and through which request. Written on every row."""
 
     tenant_id: UUID
@@ -53,8 +53,7 @@ class Origin:
     causation_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(Struct, frozen=True):
     """Events for one stream. `expected_version` is the version that the decision was made on; 0 = a new stream."""
 
     stream: StreamId
@@ -62,8 +61,7 @@ class Append:
     events: Sequence[NewEvent]
 
 
-@dataclass(frozen=True, slots=True)
-class BalanceChange:
+class BalanceChange(Struct, frozen=True):
     """Deltas on the buying power of (account, asset). available = total - reserved - margin.
 
     With `required` set, the commit is refused unless available >= required *before* this change (the changes of a
@@ -78,8 +76,7 @@ class BalanceChange:
     required: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(Struct, frozen=True):
     """The scope ("platform", "account:<id>", "user:<id>") must still have this version and not be halted."""
 
     scope: str
@@ -115,8 +112,7 @@ class QuotaChange(NamedTuple):
     maximum: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IdempotencyRecord:
+class IdempotencyRecord(Struct, frozen=True):
     """The answer given to (tenant, user, route, key); kept 24 h. `body_hash` tells another body under the same key."""
 
     user_id: UUID
@@ -155,8 +151,7 @@ class Ticket:
         self.durable = False
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """All or nothing. `publish` says whether the events go to the outbox (imports and rebuilds do not publish).
 
     `builds_on` names commits of this process that it takes for granted: it is refused unless they are durable or come
@@ -182,8 +177,7 @@ class Commit:
     first: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedEvent:
+class RecordedEvent(Struct, frozen=True):
     """An event as it stands in the store. `position` orders all events; it is unique, growing, with holes."""
 
     stream: StreamId
@@ -201,15 +195,13 @@ class RecordedEvent:
         return f"{self.stream.id}:{self.version}"
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     stream: StreamId
     version: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """A named right with an epoch that grows at each change of owner."""
 
     name: str
@@ -218,8 +210,7 @@ class Lease:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Between:
+class Between(Struct, frozen=True):
     """A filter's value: at least `low`, less than `high`; None leaves that side open."""
 
     low: Any = None
@@ -237,8 +228,7 @@ class Report:
         self.seen: float = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """A read of one table: filters (a value, a list of which any will do, `Between`), order by columns ("-" prefix =
     descending).
 

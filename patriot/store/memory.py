@@ -4,12 +4,12 @@ No I/O, no tasks, no clock of its own: each method runs to its end without givin
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
+from msgspec.structs import replace
 
 from patriot.domain.errors import InvalidValue
 from patriot.store.api import (

@@ -1,8 +1,7 @@
 """What one operation has caused is found by its correlation id, in every store."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from patriot.store.api import Append, Store
 from tests.store_samples import OTHER_TENANT, TENANT, commit, events, origin, stream

@@ -6,7 +6,6 @@ Each entry replaces one small thing of the platform; its name says what is wrong
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -308,7 +307,7 @@ def outbox_is_not_written() -> Iterator[None]:
     append = MemoryStore._append
 
     def silent(self: MemoryStore, commit: Commit) -> Any:
-        return append(self, replace(commit, publish=False))
+        return append(self, structs.replace(commit, publish=False))
 
     with patch.object(MemoryStore, "_append", silent):
         yield

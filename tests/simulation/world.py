@@ -9,13 +9,14 @@ import random
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from unittest.mock import patch
 from uuid import UUID
 
 from fastapi import FastAPI
+from msgspec.structs import replace
 
 from feeds.venue.halls import Halls, PaperVenue
 from patriot.runtime import discovery

@@ -1,8 +1,9 @@
 """Scripted venues. Each keeps the orders that it was sent."""
 
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+
+from msgspec.structs import replace
 
 from patriot.domain.venue import Accepted, NotFound, OrderRef, OrderState, Rejected, Unknown
 from schemas.reports import Execution

@@ -1,11 +1,12 @@
 """What an order is judged on, and the verdict. Rule: everything comes in; a rule looks nothing up."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
 from uuid import UUID
+
+from msgspec import Struct, field
 
 from patriot.domain.instrument import Instrument
 from patriot.domain.money import ZERO
@@ -16,8 +17,7 @@ from schemas.commands import CreateOrder
 from schemas.types import AccountMode, ComplianceStatus
 
 
-@dataclass(frozen=True, slots=True)
-class ReferencePrice:
+class ReferencePrice(Struct, frozen=True):
     """The newest price that is known of the instrument, and when it was true."""
 
     bid: Decimal
@@ -33,8 +33,7 @@ class ReferencePrice:
         return self.mark or (self.bid + self.ask) / 2
 
 
-@dataclass(frozen=True, slots=True)
-class RiskContext:
+class RiskContext(Struct, frozen=True):
     """One order and what surrounds it. `modifies` names the order where it is one that is to be modified.
 
     `order` is the order as it will be: for a modification with its new quantity and price, and then `filled_quantity`
@@ -96,8 +95,7 @@ class RiskContext:
         return not opposite or self.open_quantity > abs(self.position_quantity)
 
 
-@dataclass(frozen=True, slots=True)
-class Approved:
+class Approved(Struct, frozen=True):
     """The order may be made durable if `reservation` is available, the limits still have this version, and no quota
     goes above its maximum; the commit checks all three.
     """
@@ -107,8 +105,7 @@ class Approved:
     maxima: Mapping[str, Decimal] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
+class Denied(Struct, frozen=True):
     """The first rule that the order breaks. `field` names what the client could change."""
 
     code: str
@@ -130,8 +127,7 @@ class Stage(IntEnum):
 Check = Callable[[RiskContext], tuple[str, str] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """`check` returns None, or the field and the reason why the order breaks the rule."""
 
     code: str

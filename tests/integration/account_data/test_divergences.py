@@ -3,13 +3,13 @@
 import os
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from feeds.account_data import reconcile
 from feeds.account_data.reconcile import Reconciliation

@@ -1,12 +1,12 @@
 """Real money goes the way of paper money: the same code, the same events, the same order at another address."""
 
 import asyncio
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from feeds.account_data import reconcile
 from patriot.domain.venue import VenueBalanceState

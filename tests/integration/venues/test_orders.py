@@ -1,7 +1,6 @@
 """The adapter before the built-in venue: every kind of order, placed, changed, cancelled, and asked for after each."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from patriot.domain.venue import Accepted, NotFound, OrderRef, OrderState, Rejected, VenueOrder
 from schemas.types import Trailing

@@ -1,13 +1,13 @@
 """Cases 5 and 6: an order whose answer is lost is resolved by asking, and nothing is ever sent twice."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from decimal import Decimal
 from itertools import count
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from feeds.venue.faults import Fault, Rule
 from patriot.domain.venue import Accepted, NotFound, OrderRef, OrderState, Rejected, Unknown, VenueOrder

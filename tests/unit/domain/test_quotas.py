@@ -1,12 +1,12 @@
 """Quotas are what orders and positions say: taken when an order is created, given back exactly when it is over."""
 
 from collections import Counter
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from patriot.domain.order import Order, fold
 from patriot.domain.order_commands import request_cancel

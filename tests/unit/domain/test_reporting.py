@@ -1,12 +1,12 @@
 """What answers, queries and reconciliation prove, as reports."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from patriot.domain import reporting
 from patriot.domain.order import Order, Reservation, fold

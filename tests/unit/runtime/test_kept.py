@@ -1,11 +1,13 @@
 """Answers that are kept: for their time, and only until an event says otherwise."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from patriot.runtime.clock import VirtualClock
 from patriot.runtime.embedded import MemoryState
@@ -32,8 +34,7 @@ class Source:
         return Figure(value=self.value)
 
 
-@dataclass
-class Kitchen:
+class Kitchen(Struct):
     runtime: SimpleNamespace
     tenant_id: UUID = TENANT
     event: SimpleNamespace | None = None

@@ -1,11 +1,11 @@
 """The plan of a batch: who gets in, in which order, and why the others do not."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from patriot.domain.errors import InvalidValue
 from patriot.store.api import (

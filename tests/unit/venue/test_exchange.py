@@ -4,6 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from msgspec import structs
 
 from feeds.venue import errors
 from feeds.venue.events import AccountUpdate, Change, OrderUpdate
@@ -298,7 +299,7 @@ def request(**changes: object) -> NewOrder:
     whole = NewOrder(
         instrument_id=SPOT.id, side=Side.BUY, type=OrderType.LIMIT, quantity=Decimal("0.1"), price=Decimal(60_000)
     )
-    return replace(whole, **changes)
+    return structs.replace(whole, **changes)
 
 
 @pytest.mark.parametrize(
