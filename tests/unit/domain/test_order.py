@@ -178,3 +178,4 @@ def test_share_left_of_a_reservation(amount, open_quantity, filled, left):
 
 def test_share_left_is_rounded_up_so_that_no_release_exceeds_its_share():
     assert share_left(Decimal(1), Decimal(3), Decimal(1)) == Decimal("0.666666666666666667")
+    assert share_left(Decimal(1), Decimal(3), Decimal(2)) == Decimal("0.333333333333333334")

@@ -184,7 +184,7 @@ def test_time_without_proof_begins_with_the_sending_and_again_with_a_missing_ans
     ):
         moment += timedelta(seconds=1)
         order = fold(order, kind(**ids(order), **fields), order.version + 1, moment)
-        assert (order.updated_at, order.created_at) == (moment, NOW)
+        assert (order.updated_at, order.created_at, order.version) == (moment, NOW, len(seen) + 2)
         seen.append(order.unproved_at and (order.unproved_at - NOW).seconds)
     assert seen == [None, 2, 2, 4, 4]
 
@@ -230,6 +230,25 @@ def test_status_after_a_trade_was_taken_back(filled: str, left: str, status: str
     kind = OrderPartiallyFilled if filled == "4" else OrderFilled
     order = told(accepted(), kind, **fill("T1", filled, filled))
     assert bust(order, "T1", str(Decimal(filled) - Decimal(left)), left).status == status
+
+
+def test_order_that_was_cancelled_stays_so_when_the_rest_was_filled_all_the_same():
+    order = told(partially_filled("4"), OrderCancelled, reason="enough")
+    order = told(order, OrderPartiallyFilled, **fill("T1", "6", "10", reason="after the cancel"))
+    assert (order.status, order.open_quantity) == ("cancelled", 0)
+
+
+def test_acceptance_without_an_id_leaves_the_one_that_is_known():
+    order = told(accepted(), OrderAccepted, venue_order_id="")
+    assert order.venue_order_id == "V1"
+    assert told(order, OrderAccepted, venue_order_id="V2").venue_order_id == "V2"
+
+
+def test_fees_of_fills_and_of_trades_taken_back_cannot_be_changed_from_outside():
+    filled = partially_filled("4")
+    for order in (filled, bust(filled, "T0", "4", "0")):
+        with pytest.raises(TypeError):
+            order.fees["USDT"] = Decimal(1)  # type: ignore[index]
 
 
 def test_order_that_has_ended_stays_so_when_a_trade_is_taken_back():
