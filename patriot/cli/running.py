@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
+import uvloop
 from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
@@ -65,7 +66,7 @@ def up(state: State, given: Mapping[str, Any], seconds: float | None, *, plain: 
                 require_free("127.0.0.1", settings.venue_port, "PATRIOT_VENUE_PORT")
             opened = _opened(settings, broker)
             run = Run(settings, opened, as_json=state.as_json, on_screen=on_screen)
-            asyncio.run(run.until_stopped(seconds))
+            _until_done(run.until_stopped(seconds))
     except START_ERRORS as error:
         fail(_reason(error), REFUSED, as_json=state.as_json)
 
@@ -76,6 +77,11 @@ def _opened(settings: Settings, broker: str) -> contextlib.AbstractAsyncContextM
     from patriot.runtime.dapr.machine import dapr_platform
 
     return dapr_platform(settings, broker)
+
+
+def _until_done(job: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(job)
 
 
 def serve_parts(state: State, parts: Sequence[str]) -> None:
@@ -94,7 +100,7 @@ def serve_parts(state: State, parts: Sequence[str]) -> None:
     configure_logs(level=settings.log_level, form=settings.log_format)
     try:
         with working_as(parts[0]):
-            asyncio.run(run())
+            _until_done(run())
     except (*START_ERRORS, ServeError, SidecarError) as error:
         fail(_reason(error), REFUSED, as_json=state.as_json)
 

@@ -30,9 +30,8 @@ WORK = (
     Work("depth messages, 40 %", "market host", MARKET * 4 // 10, 46_000, "market_data: decode and book, 36 levels"),
     Work("quotes, 30 %", "market host", MARKET * 3 // 10, 949_000, "market_data: quotes"),
     Work("trades, 30 %", "market host", MARKET * 3 // 10, 796_000, "market_data: trades"),
-    Work("orders acknowledged", "order-commands", ORDERS, 805, "orders: acknowledgement burst, busy machine"),
-    Work("orders to their end", "the order path", ORDERS, 160, "orders: sustained 320/s on two busy cores, all parts"),
-    Work("deliveries", "sidecars of the order path", EVENTS, 1_290, "brokers: Kafka, 2,588/s on two busy cores"),
+    Work("orders to their end", "the order path", ORDERS, 25, "sidecars: 39 ms an order in all functions and feeds"),
+    Work("their deliveries", "sidecars of the order path", ORDERS, 41, "sidecars: 24 ms an order in all sidecars"),
     Work("durable events", "PostgreSQL", EVENTS, 6_500, "event_store: 13,072/s on two busy cores"),
     Work("client sockets", "stream", SOCKETS, 4_000, "an assumption: not measured"),
 )
@@ -81,10 +80,11 @@ partitions for {SESSION_SECONDS:.0f} s; one that stops in order, for none.
 |{" --- |" * len(COLUMNS)}
 """
 TAIL = """
-The order path's cores are those of its parts, their sidecars and order-commands. A consumer has no more working
-replicas than its topic has partitions, so raise them first: `patriot topics` makes the six of the table, more are
-yours to add. PostgreSQL writes on one primary; its cores above are the writers' and the server's together, and 100×
-is beyond it (see [operations.md](operations.md#scale)). The order path is the first to need machines.
+The order path's cores are those of its parts and their sidecars, measured on one machine of two cores where seventy
+processes take turns: an upper bound, and the first cost to bring down. A consumer has no more working replicas than its
+topic has partitions, so raise them first: `patriot topics` makes the six of the table, more are yours. PostgreSQL
+writes on one primary; its cores above are the writers' and the server's together, and 100× is beyond it (see
+[operations.md](operations.md#scale)).
 """
 
 
