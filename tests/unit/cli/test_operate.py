@@ -1,7 +1,6 @@
 """`patriot up`, `doctor`, `migrate`, `rebuild` where they refuse; what they do is shown by tests/e2e/test_cli.py."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -89,10 +88,13 @@ def test_migrate_says_why_the_database_does_not_start(terminal: Terminal, monkey
 
 
 def test_signal_while_it_is_imported_ends_it_quietly() -> None:
-    code = "import os, signal; from patriot.cli import operate; operate.listen(); os.kill(os.getpid(), signal.SIGTERM)"
+    code = """import os, signal
+from patriot.cli import operate
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+operate.listen()
+os.kill(os.getpid(), signal.SIGTERM)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 async def test_rebuild_tells_which_rows_were_not_what_the_events_say(monkeypatch: pytest.MonkeyPatch) -> None:
