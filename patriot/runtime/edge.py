@@ -23,7 +23,7 @@ from patriot.telemetry.work import finished
 
 LENGTH_DIGITS_MAX = 18
 PROBES = frozenset({"/healthz", "/metrics", "/dapr/subscribe"})  # of the cluster, which makes no ids
-SERVER_ERROR = 500
+BAD_REQUEST, SERVER_ERROR = 400, 500
 
 
 class Edge:
@@ -60,7 +60,8 @@ class Edge:
         method, route = scope["method"], _route(scope)
         metrics.http(self._service, method, route, status).observe(seconds, context.origin.correlation_id)
         if scope["path"] not in PROBES:
-            finished(f"{method} {route}", seconds, failed=status >= SERVER_ERROR, status=status)
+            asked = method == "GET" and status < BAD_REQUEST
+            finished(f"{method} {route}", seconds, failed=status >= SERVER_ERROR, asked=asked, status=status)
 
     async def _traced(
         self, scope: Scope, receive: Receive, answer: "_Answer", headers: dict[bytes, bytes], context: RequestContext

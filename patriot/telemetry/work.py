@@ -12,6 +12,9 @@ from structlog.processors import TimeStamper
 
 from patriot.telemetry.correlation import current_correlation_id, current_service
 
+SLOW_SECONDS = 0.2
+_NAMES = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning"}
+
 _stamped = TimeStamper(fmt="iso", utc=True)
 _root = logging.getLogger()  # has the level that is logged
 _write: Callable[[str], None] | None = None
@@ -23,14 +26,17 @@ def write_work(write: Callable[[str], None] | None) -> None:
     _write = write
 
 
-def finished(what: str, seconds: float, *, failed: bool = False, **context: str | int) -> None:
-    """Tell how long a piece of the current operation's work took, while that is still the current one."""
-    level = logging.WARNING if failed else logging.INFO
+def finished(what: str, seconds: float, *, failed: bool = False, asked: bool = False, **context: str | int) -> None:
+    """Tell how long a piece of the current operation's work took, while that is still the current one.
+
+    What was only `asked` and answered soon is of the level debug: screens ask again and again.
+    """
+    level = logging.WARNING if failed else logging.DEBUG if asked and seconds < SLOW_SECONDS else logging.INFO
     if _write is None or not _root.isEnabledFor(level):
         return
     line = {
         **_stamped(None, "", {}),
-        "level": "warning" if failed else "info",
+        "level": _NAMES[level],
         "service": current_service(),
         "correlation_id": current_correlation_id(),
         "message": what,

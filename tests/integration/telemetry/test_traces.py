@@ -1,12 +1,19 @@
 """One order is one trace, as a collector sees it."""
 
+from decimal import Decimal
+from uuid import UUID
+
 import pytest
 
+from feeds.strategies.app import place_order
 from patriot.domain.venue import Accepted
 from patriot.runtime.clock import SeededIds
+from patriot.runtime.edge import user_context
 from patriot.runtime.settings import Settings
+from patriot.strategy import Intent
 from patriot.telemetry.otlp import exporting
 from patriot.telemetry.spans import trace_id_of
+from tests.integration.order_lists.market import FEEDS, market
 from tests.support.collector import Collector, Span, collecting
 from tests.support.host import PERPETUAL, Client, define, running_host, set_price, until_idle
 from tests.support.venues import RestingVenue
@@ -126,3 +133,28 @@ async def test_collector_that_is_gone_stops_no_order():
     async with exporting(settings, SeededIds(7)), running_host() as host:
         await order_of(host, FillingVenue())
         await until_idle(host)
+
+
+@pytest.mark.requirement("P16", "P22")
+async def test_what_a_feed_does_by_itself_is_a_trace_from_its_beginning():
+    with collecting() as collector:
+        async with (
+            exporting(Settings(otlp_endpoint=collector.url), SeededIds(7)),
+            market(feeds=(*FEEDS, "strategies")) as m,
+        ):
+            await m.order("sell", "1", order_type="trailing_stop", trailing={"rule": "offset", "distance": "620"})
+            await m.move("59000")
+            runtime, me = m.host.runtime, await m.user.json("GET", "/users/me")
+            context = user_context(runtime, "strategies", runtime.settings.tenant_id, UUID(me["user_id"]))
+            await place_order(context, UUID(m.account_id), "test", Intent(PERPETUAL.id, "buy", Decimal("0.01")))
+            await m.settle()
+    ways = {(*line(of(collector, span), span)[:2], span.name, span.service) for span in collector.spans}
+    assert ("trigger", "commit", "commit", "triggers") in ways
+    assert ("trigger", "handle order.triggered", "handle order.triggered", "order-routing") in ways
+    assert ("signal", "POST /orders/{order_id}/place", "handle order.created", "order-routing") in ways
+    begun = [span for span in collector.spans if span.name in {"trigger", "signal"}]
+    assert all(span.trace_id == f"{trace_id_of(str(span.attributes['correlation_id'])):032x}" for span in begun)
+
+
+def of(collector: Collector, span: Span) -> list[Span]:
+    return collector.of_trace(span.trace_id)

@@ -55,6 +55,20 @@ def test_line_has_the_fields_of_every_line() -> None:
     assert (failed["level"], failed["context"], failed["duration_ms"]) == ("warning", {"error": "NetworkError"}, 1500.0)
 
 
+def test_question_is_a_line_where_it_took_long_or_everything_is_to_be_seen() -> None:
+    def told(level: str) -> list[tuple[str, str]]:
+        stream = io.StringIO()
+        configure_logs(level=level, form="json", stream=stream)
+        finished("GET /orders", 0.1, asked=True)
+        finished("GET /portfolio", 0.3, asked=True)
+        finished("GET /trades", 0.1, asked=True, failed=True)
+        return [(line["level"], line["message"]) for line in map(json.loads, stream.getvalue().splitlines())]
+
+    unusual = [("info", "GET /portfolio"), ("warning", "GET /trades")]
+    assert told("info") == unusual
+    assert told("debug") == [("debug", "GET /orders"), *unusual]
+
+
 def test_higher_level_leaves_only_what_failed() -> None:
     assert [line["message"] for line in told(level="warning")] == ["BINANCE create"]
 
