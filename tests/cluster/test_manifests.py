@@ -132,6 +132,29 @@ def test_name_that_does_not_exist_is_refused_and_those_that_do_are_told(render: 
     assert known in refused.value.stderr
 
 
+@pytest.mark.requirement("P14", "T8")
+def test_brokers_that_want_a_password_get_it_by_reference(render: Render):
+    """What it says replaces the component's own word, and nothing but log-in and encryption can be said."""
+    entry = "components.access.pubsub\\.kafka"
+    login = (f"{entry}[0].name=authType", f"{entry}[0].value=password", f"{entry}[1].name=saslPassword")
+    secret = (f"{entry}[1].secretKeyRef.name=kafka-login", f"{entry}[1].secretKeyRef.key=password")
+    found = documents(render("production", *login, *secret))
+    kafka = [one["spec"]["metadata"] for one in found if one.get("spec", {}).get("type") == "pubsub.kafka"]
+    assert len(kafka) == 2
+    for metadata in kafka:
+        assert [one["value"] for one in metadata if one["name"] == "authType"] == ["password"]
+        assert {"name": "saslPassword", "secretKeyRef": {"name": "kafka-login", "key": "password"}} in metadata
+        assert {"name": "initialOffset", "value": "oldest"} in metadata
+    before = [one for one in documents(render("production")) if one["kind"] in {"Component", "Resiliency"}]
+    others = [one for one in found if one["kind"] in {"Component", "Resiliency"}]
+    changed = [one["metadata"]["name"] for one, other in zip(before, others, strict=True) if one != other]
+    assert changed == ["events", "market"]
+    assert "patriot-topics" not in {one["metadata"]["name"] for one in found}, "it knows no password"
+    for wrong in (f"{entry}[0].name=initialOffset", f"{entry}[0].name=saslPassword"):
+        with pytest.raises(subprocess.CalledProcessError):
+            render("production", wrong, f"{entry}[0].value=newest")
+
+
 @pytest.mark.requirement("P5")
 def test_either_gateway_serves_those_who_come_to_the_one_address(render: Render):
     found = documents(render("production", "gateway.replicas=0", "gateway.fallback.replicas=3"))
