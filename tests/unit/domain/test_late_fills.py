@@ -247,3 +247,11 @@ def test_fill_without_a_time_has_that_of_the_newest():
     after = fold(position, event, position.version + 1, NOW)
     assert [one.trade_id for one in after.recent] == ["0", "3", "6", "9", "12"]
     assert after.recent[-1].time == position.recent[-1].time > position.recent[-2].time
+
+
+def test_fills_of_one_moment_that_are_not_numbered_stay_as_they_were_told():
+    traded, position = instrument("linear"), Position(ACCOUNT, instrument("linear").id)
+    for name in ("z", "a", "m"):
+        one = fill((0, "buy", "1", "100", "0")).model_copy(update={"trade_id": name})
+        position = fold(position, apply_fill(position, one, side="buy", instrument=traded), position.version + 1, NOW)
+    assert [one.trade_id for one in position.recent] == ["z", "a", "m"]

@@ -352,3 +352,14 @@ def test_position_that_has_cost_less_than_can_be_told_has_no_average():
     inverse = instrument("inverse")
     event = apply_fill(None, fill("0.000000000000000001", "99999999"), side="buy", instrument=inverse)
     assert (event.entry_value, event.average_price, event.quantity) == (0, 0, Decimal("1E-18"))
+
+
+def test_event_says_who_made_the_market_and_fees_are_kept_by_asset():
+    spot, position = instrument("spot"), None
+    for asset, liquidity in (("USDT", "maker"), ("BNB", "taker"), ("USDT", "maker")):
+        execution = fill("1", "100", "0.1", asset).model_copy(update={"liquidity": liquidity})
+        event = apply_fill(position, execution, side="buy", instrument=spot)
+        assert event.liquidity == liquidity
+        position = trade(position, event)
+    assert position is not None
+    assert dict(position.fees) == {"USDT": Decimal("0.2"), "BNB": Decimal("0.1")}
