@@ -20,6 +20,7 @@ SYSTEM_TIME_AND_CHANCE = {
     "patriot/runtime/platform.py": "seeds the random port of the real platform, once, at the start",
     "feeds/venue/synthetic.py": "draws from generators that it seeds itself",
     "patriot/replay.py": "seeds the random port of a replay",
+    "patriot/deploy/queues.py": "a simulation that seeds itself: the page it writes is the same each time",
     "patriot/store/postgres.py": "the default of the clock that its caller may pass",
     "patriot/cli/": "a person at a terminal has the system's time, and needs a new idempotency key for each command",
     "feeds/venue/wire/tls.py": "a certificate is valid by the system's clock, whatever the market's is",
