@@ -24,7 +24,8 @@ class Asked:
         self._statuses = iter(statuses)
         self._ids = SeededIds(1)
         self.paths: list[str] = []
-        self.runtime = SimpleNamespace(clock=self)
+        self.runtime, self.service = SimpleNamespace(clock=self), "strategies"
+        self.origin = SimpleNamespace(correlation_id="req_1_00000000")
 
     def uuid(self) -> UUID:
         return self._ids.uuid()
