@@ -6,6 +6,7 @@ since all but a request's method are the platform's own words: routes, event typ
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 import orjson
 from structlog.processors import TimeStamper
@@ -43,4 +44,5 @@ def finished(what: str, seconds: float, *, failed: bool = False, asked: bool = F
         "context": context,
         "duration_ms": round(seconds * 1000, 3),
     }
-    _write(orjson.dumps(line).decode())
+    with suppress(OSError, ValueError):  # a full disk or a closed stream is no reason for an order to fail
+        _write(orjson.dumps(line).decode())

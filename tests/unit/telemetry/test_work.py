@@ -69,6 +69,18 @@ def test_question_is_a_line_where_it_took_long_or_everything_is_to_be_seen() -> 
     assert told("debug") == [("debug", "GET /orders"), *unusual]
 
 
+def test_stream_that_takes_nothing_more_harms_no_work() -> None:
+    def full(_: str) -> None:
+        raise OSError("no space left on device")
+
+    write_work(full)
+    finished("POST /orders", 0.1, failed=True)
+    stream = io.StringIO()
+    configure_logs(form="json", stream=stream)
+    stream.close()
+    finished("POST /orders", 0.1)
+
+
 def test_higher_level_leaves_only_what_failed() -> None:
     assert [line["message"] for line in told(level="warning")] == ["BINANCE create"]
 
