@@ -77,12 +77,12 @@ class _Body:
 
     async def read(self, request: Request) -> Any:
         """Raises the RequestValidationError that FastAPI would raise."""
+        if not await request.body():
+            raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
         try:
-            value = await request.json() if await request.body() else None
+            value = await request.json()
         except json.JSONDecodeError as error:
             raise RequestValidationError([_entry("json_invalid", error.pos, "JSON decode error", error.msg)]) from error
-        if value is None:
-            raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
         try:
             return self._model.validate_python(value, from_attributes=True)  # as FastAPI does
         except ValidationError as error:

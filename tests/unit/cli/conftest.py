@@ -6,8 +6,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from patriot.cli import orders, output, session, watch
+from patriot.cli import orders, output, running, session, watch
+from patriot.telemetry import logs
 from tests.unit.cli.world import FakeApi, Terminal
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command sets up logging for its own process: here it would be onto a stream that is gone with its runner."""
+    for where in (logs, running):
+        monkeypatch.setattr(where, "configure_logs", lambda **_: None)
 
 
 @pytest.fixture

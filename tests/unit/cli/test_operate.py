@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from patriot import __version__
-from patriot.cli import doctor, running, upkeep
+from patriot.cli import doctor, upkeep
 from patriot.cli.instance import only_one
 from patriot.cli.output import REFUSED, UNSOUND, USAGE
 from patriot.cli.session import FILE
@@ -18,7 +18,6 @@ from patriot.cli.upkeep import _comparison
 from patriot.store.api import Commit, Origin, Row
 from patriot.store.memory import MemoryStore
 from patriot.store.place import EmbeddedError
-from patriot.telemetry import logs
 from tests.store_samples import NOW
 from tests.unit.cli.world import Terminal
 
@@ -27,8 +26,6 @@ from tests.unit.cli.world import Terminal
 def free_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATRIOT_PORT", "0")
     monkeypatch.setenv("PATRIOT_VENUE_PORT", "0")
-    for where in (logs, running):  # the logs' stream would be the runner's, closed when the command has ended
-        monkeypatch.setattr(where, "configure_logs", lambda **_: None)
 
 
 def test_version_and_help(terminal: Terminal) -> None:

@@ -9,7 +9,6 @@ import pytest
 from patriot import replay as replaying
 from patriot.cli.output import REFUSED, UNSOUND, USAGE
 from patriot.replay import ReplayPlan, ReplayResult
-from patriot.telemetry import logs
 from tests.unit.cli.world import Terminal
 
 RESULT = ReplayResult(
@@ -29,8 +28,7 @@ RESULT = ReplayResult(
 
 
 @pytest.fixture
-def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(logs, "configure_logs", lambda **_: None)  # the stream would be the runner's
+def recording(tmp_path: Path) -> str:
     path = tmp_path / "recording.gz"
     path.write_bytes(b"no recording")
     return str(path)

@@ -8,7 +8,6 @@ from patriot import backtest as tested
 from patriot.backtest import Backtest
 from patriot.cli.output import REFUSED, UNSOUND, USAGE
 from patriot.replay import ReplayPlan
-from patriot.telemetry import logs
 from tests.unit.cli.test_recordings import RESULT
 from tests.unit.cli.world import ACCOUNT, FakeApi, Terminal
 from tests.unit.report.test_page import full
@@ -52,7 +51,6 @@ def test_backtest_writes_a_page(
         off = {"unbalanced": {"USDT": 1}} if unbalanced else {}
         return Backtest(type(RESULT)(**{name: getattr(RESULT, name) for name in RESULT.__slots__} | off), full())
 
-    monkeypatch.setattr(logs, "configure_logs", lambda **_: None)
     monkeypatch.setattr(tested, "backtest", backtest)
     data, page = tmp_path / "data.gz", tmp_path / "page.html"
     data.write_bytes(b"-")

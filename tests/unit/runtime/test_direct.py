@@ -35,6 +35,7 @@ values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) 
 fields = st.dictionaries(st.sampled_from(["asset", "amount", "other"]), values | st.sampled_from(["USDT", "1.5", "-1"]))
 bodies = st.one_of(
     st.binary(max_size=50),
+    st.sampled_from([b"", b" ", b"null", b"[]", b"0", b'""']),
     fields.map(lambda body: repr(body).replace("'", '"').encode("utf-8", "replace")),
     st.fixed_dictionaries({"asset": st.just("USDT"), "amount": st.sampled_from(["1", "1.50", "0", "x"])}).map(
         orjson.dumps
