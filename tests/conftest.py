@@ -55,6 +55,13 @@ class GivenServer:
         return f"{self.address}/{database}"
 
 
+@pytest.fixture
+def logs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command sets up logging for its own process: here it would be onto a stream that is gone with its runner."""
+    for where in ("patriot.telemetry.logs", "patriot.cli.running"):
+        monkeypatch.setattr(f"{where}.configure_logs", lambda **_: None)
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A running PostgreSQL that nobody else uses."""

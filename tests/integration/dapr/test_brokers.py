@@ -204,7 +204,7 @@ async def test_topics_are_as_the_table_says_and_a_wrong_one_is_told(single):
 
 
 @pytest.mark.requirement("P4")
-def test_topics_of_production_are_made_by_the_command_that_its_chart_runs(monkeypatch):
+def test_topics_of_production_are_made_by_the_command_that_its_chart_runs(monkeypatch, logs_as_they_are):
     for name in ("kafka", "nats", "rabbitmq"):
         for variable, place in broker(name).items():
             monkeypatch.setenv(variable, place)

@@ -19,7 +19,9 @@ from patriot.security.vault import Place, Vault, key_of
 from patriot.store.connections import urls_of
 from patriot.store.envelopes import Envelopes
 
-pytestmark = [pytest.mark.postgres, pytest.mark.requirement("P14", "P21")]
+pytestmark = [
+    pytest.mark.postgres, pytest.mark.requirement("P14", "P21"), pytest.mark.usefixtures("logs_as_they_are"),
+]  # fmt: skip
 
 TENANTS, ACCOUNTS = (UUID(int=1), UUID(int=2)), 5
 ROW = """insert into user_accounts (tenant_id, id, user_id, exchange, mode, name, api_key_encrypted,

@@ -6,16 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from patriot.cli import orders, output, running, session, watch
-from patriot.telemetry import logs
+from patriot.cli import orders, output, session, watch
 from tests.unit.cli.world import FakeApi, Terminal
 
 
 @pytest.fixture(autouse=True)
-def _logs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command sets up logging for its own process: here it would be onto a stream that is gone with its runner."""
-    for where in (logs, running):
-        monkeypatch.setattr(where, "configure_logs", lambda **_: None)
+def _logs(logs_as_they_are: None) -> None:
+    """Of the process that runs all tests."""
 
 
 @pytest.fixture
