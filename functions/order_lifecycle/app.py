@@ -113,7 +113,7 @@ def _receipt(order: Order, version: int, context: Context) -> OrderReceipt:
 
 
 async def _propose(order_id: UUID, report: VenueReport, context: Context) -> Proposal[None]:
-    loaded = await context.load(ORDER, order_id, in_turn=True)
+    loaded = await context.load(ORDER, order_id)  # not in turn: "nothing new" must not be said of what may yet fail
     if report.outcome == "external":
         return await _adopt(loaded, report, context)
     if loaded.state is None:
