@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import orjson
@@ -21,6 +21,7 @@ from patriot.runtime import discovery
 from patriot.runtime.dapr.backing import backing
 from patriot.runtime.dapr.brokers import BROKERS
 from patriot.runtime.dapr.processes import Fleet, Process
+from patriot.runtime.dapr.sidecar import SidecarError
 from patriot.store.api import Query
 from patriot.store.memory import MemoryStore
 from tests.chaos.books import check_books
@@ -32,6 +33,7 @@ from tests.support.sidecars import Hosts, beside_sidecars
 SEED = int(os.environ.get("PATRIOT_SEED", "20261121"))
 ORDERS, ORDERS_PER_SECOND = 150, 50
 SETTLE_SECONDS_MAX = 200
+PRICE_SECONDS = 5
 PATH = ("order-commands", "order-routing", "order-execution", "order-lifecycle", "portfolio-projection", "order-lists")
 OTHERS = ("auth", "user-commands", "account-commands", "settlement")
 
@@ -89,7 +91,17 @@ async def behind(name: str, store: MemoryStore, venue: FillingVenue) -> AsyncIte
                     host.runtime.venues["paper"] = venue
                 await define(store, PERPETUAL)
                 await set_price(hosts, PERPETUAL.id, "60000", "60000.1")
+                telling = asyncio.create_task(tell_price(hosts))
                 yield hosts, brokers.processes[name]
+                telling.cancel()
+
+
+async def tell_price(hosts: Hosts) -> None:
+    """As a feed does: an old price would hold every order up."""
+    while True:
+        await asyncio.sleep(PRICE_SECONDS)
+        with suppress(SidecarError):
+            await set_price(hosts, PERPETUAL.id, "60000", "60000.1")
 
 
 async def kill(victims: list[Process]) -> None:
