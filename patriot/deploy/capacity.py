@@ -30,8 +30,8 @@ WORK = (
     Work("depth messages, 40 %", "market host", MARKET * 4 // 10, 46_000, "market_data: decode and book, 36 levels"),
     Work("quotes, 30 %", "market host", MARKET * 3 // 10, 949_000, "market_data: quotes"),
     Work("trades, 30 %", "market host", MARKET * 3 // 10, 796_000, "market_data: trades"),
-    Work("orders to their end", "the order path", ORDERS, 25, "sidecars: 39 ms an order in all functions and feeds"),
-    Work("their deliveries", "sidecars of the order path", ORDERS, 41, "sidecars: 24 ms an order in all sidecars"),
+    Work("orders to their end", "the order path", ORDERS, 33, "sidecars: 30 ms an order in all functions and feeds"),
+    Work("their deliveries", "sidecars of the order path", ORDERS, 54, "sidecars: 18.5 ms an order in all sidecars"),
     Work("durable events", "PostgreSQL", EVENTS, 6_500, "event_store: 13,072/s on two busy cores"),
     Work("client sockets", "stream", SOCKETS, 4_000, "an assumption: not measured"),
 )
