@@ -13,8 +13,10 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from patriot.store.api import Store
 from patriot.store.connections import urls_of
 from patriot.store.embedded import EmbeddedServer
+from patriot.store.memory import MemoryStore
 from patriot.store.migrate import migrate
 from patriot.store.postgres import PostgresStore
 
@@ -119,3 +121,12 @@ async def _execute(url: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store(request: pytest.FixtureRequest) -> Store:
+    """Either store: what is promised, both keep."""
+    if request.param == "memory":
+        return MemoryStore()
+    made: Store = request.getfixturevalue("postgres_store")
+    return made

@@ -10,7 +10,6 @@ from patriot.runtime.clock import SystemClock
 from patriot.runtime.embedded import Host
 from patriot.runtime.rebuild import Rebuild
 from patriot.store.api import Query, Store
-from patriot.store.memory import MemoryStore
 from patriot.store.tables import TABLES
 from schemas.events import EVENTS
 from tests.support.host import Client, running_host, set_price, until_idle
@@ -19,14 +18,6 @@ LINEAR, SPOT = "BINANCE:BTC/USDT:USDT", "BINANCE:BTC/USDT"
 INSTRUMENTS = (LINEAR, SPOT)
 
 Dump = dict[str, list[Mapping[str, Any]]]
-
-
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
-def store(request: pytest.FixtureRequest) -> Store:
-    if request.param == "memory":
-        return MemoryStore()
-    made: Store = request.getfixturevalue("postgres_store")
-    return made
 
 
 async def dump(store: Store) -> Dump:

@@ -2,29 +2,16 @@
 
 import io
 import json
-import logging
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
-import structlog
 
 from patriot.telemetry.correlation import correlated
 from patriot.telemetry.logs import FIELDS, Format, configure_logs
 from patriot.telemetry.work import finished, write_work
 
 ID = "req_1763690171123_9f86d081"
-
-
-@pytest.fixture(autouse=True)
-def _restore() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
-    write_work(None)
 
 
 def told(form: Format = "json", level: str = "info") -> list[dict[str, Any]]:
